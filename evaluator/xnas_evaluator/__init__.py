@@ -1,0 +1,1 @@
+"""The evaluator: agent, workers, training, metrics, explanations."""

@@ -1,0 +1,1 @@
+"""The custom resource: models, validation, CRD."""

@@ -1,0 +1,188 @@
+"""A network as data: a graph of operations, without torch.
+
+Search spaces produce it; shapes, parameters and multiply-accumulates are computed from it before
+anything is trained; the evaluator builds the torch module from it, whatever the space was. So a
+plug-in space needs no code in the evaluator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from xnas_core.errors import InvalidInputError
+
+Shape = tuple[int, ...]
+"""(C, H, W), or (C,) after global pooling. The batch dimension is left out."""
+
+
+class Op(StrEnum):
+    """The operations. Attributes in brackets; all are integers or booleans."""
+
+    INPUT = "input"
+    CONV = "conv"  # [channels, kernel, stride=1, padding=kernel//2, groups=1, bias=False]
+    BATCH_NORM = "batchNorm"  # affine, running statistics
+    RELU = "relu"
+    RELU6 = "relu6"
+    SILU = "silu"
+    HARD_SWISH = "hardSwish"
+    SIGMOID = "sigmoid"
+    HARD_SIGMOID = "hardSigmoid"
+    AVG_POOL = "avgPool"  # [kernel, stride=1, padding=0]; padding is not counted in the mean
+    MAX_POOL = "maxPool"  # [kernel, stride=1, padding=0]
+    GLOBAL_AVG_POOL = "globalAvgPool"  # (C, H, W) -> (C, 1, 1)
+    FLATTEN = "flatten"  # (C, H, W) -> (C*H*W,)
+    LINEAR = "linear"  # [features], with bias
+    ADD = "add"  # two or more inputs of one shape; an input may be named more than once
+    MULTIPLY = "multiply"  # (C, H, W) times (C, 1, 1), for squeeze-excitation
+    ZERO = "zero"  # zeros of the input's shape; only in unpruned networks
+
+
+ACTIVATIONS: frozenset[Op] = frozenset({Op.RELU, Op.RELU6, Op.SILU, Op.HARD_SWISH, Op.SIGMOID, Op.HARD_SIGMOID})
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation.
+
+    Attributes:
+        name: dotted path, unique in the graph and the name of the torch submodule ("stage1.cell0.edge0_1.conv").
+        op: the operation.
+        inputs: names of the nodes it reads, in order.
+        attributes: see Op.
+    """
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...] = ()
+    attributes: Mapping[str, int] = field(default_factory=dict)
+
+    def get(self, attribute: str, default: int | None = None) -> int:
+        """Return an attribute or its default; raise InvalidInputError where neither is there."""
+        value = self.attributes.get(attribute, default)
+        if value is None:
+            raise InvalidInputError(f"node {self.name!r} ({self.op}) lacks the attribute {attribute!r}")
+        return value
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operations in topological order; the first is the input, the last the output (class scores)."""
+
+    nodes: tuple[Node, ...]
+    input_shape: Shape
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Output shape of each node, batch left out. Raises InvalidInputError on a graph that does not fit."""
+        shapes: dict[str, Shape] = {}
+        for node in self.nodes:
+            if node.name in shapes:
+                raise InvalidInputError(f"two nodes are named {node.name!r}")
+            missing = [name for name in node.inputs if name not in shapes]
+            if missing:
+                raise InvalidInputError(f"node {node.name!r} reads {missing[0]!r}, which does not come before it")
+            shapes[node.name] = _shape(node, [shapes[name] for name in node.inputs], self.input_shape)
+        return shapes
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of trainable parameters (batch norm: weight and bias)."""
+        return sum(_parameters(node, [self.shapes[i] for i in node.inputs]) for node in self.nodes)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one forward pass of one sample: convolutions and linear layers."""
+        return sum(_macs(node, [self.shapes[i] for i in node.inputs], self.shapes[node.name]) for node in self.nodes)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return a JSON document; `from_document` is its inverse."""
+        return {
+            "inputShape": list(self.input_shape),
+            "nodes": [[n.name, n.op.value, list(n.inputs), dict(n.attributes)] for n in self.nodes],
+        }
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> Graph:
+        """Read what `to_document` wrote; raise InvalidInputError on anything else."""
+        try:
+            nodes = tuple(
+                Node(str(name), Op(op), tuple(str(i) for i in inputs), {str(k): int(v) for k, v in attributes.items()})
+                for name, op, inputs, attributes in document["nodes"]
+            )
+            graph = Graph(nodes, tuple(int(d) for d in document["inputShape"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidInputError(f"not a network graph: {error}") from error
+        _ = graph.shapes
+        return graph
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the document, hex."""
+        return hashlib.sha256(json.dumps(self.to_document(), sort_keys=True).encode()).hexdigest()
+
+
+def _window(size: int, kernel: int, stride: int, padding: int) -> int:
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def _shape(node: Node, inputs: Sequence[Shape], input_shape: Shape) -> Shape:
+    if node.op is Op.INPUT:
+        return input_shape
+    if not inputs:
+        raise InvalidInputError(f"node {node.name!r} ({node.op}) has no input")
+    first = inputs[0]
+    if node.op is Op.CONV or node.op in (Op.AVG_POOL, Op.MAX_POOL):
+        kernel = node.get("kernel")
+        padding = node.get("padding", kernel // 2 if node.op is Op.CONV else 0)
+        channels = node.get("channels") if node.op is Op.CONV else first[0]
+        if len(first) != 3:
+            raise InvalidInputError(f"node {node.name!r} ({node.op}) needs an image, its input has shape {first}")
+        groups = node.get("groups", 1)
+        if first[0] % groups or channels % groups:
+            raise InvalidInputError(f"node {node.name!r}: {groups} groups do not divide its channels")
+        size = tuple(_window(d, kernel, node.get("stride", 1), padding) for d in first[1:])
+        if min(size) < 1:
+            raise InvalidInputError(f"node {node.name!r} ({node.op}): an image of {first[1:]} is too small for it")
+        return (channels, *size)
+    if node.op is Op.GLOBAL_AVG_POOL:
+        return (first[0], 1, 1)
+    if node.op is Op.FLATTEN:
+        size_ = 1
+        for d in first:
+            size_ *= d
+        return (size_,)
+    if node.op is Op.LINEAR:
+        return (node.get("features"),)
+    if node.op is Op.ADD and any(shape != first for shape in inputs):
+        raise InvalidInputError(f"node {node.name!r} adds shapes that differ: {list(inputs)}")
+    if node.op is Op.MULTIPLY and (len(inputs) != 2 or inputs[1] not in (first, (first[0], 1, 1))):
+        raise InvalidInputError(f"node {node.name!r} multiplies shapes that do not fit: {list(inputs)}")
+    return first
+
+
+def _parameters(node: Node, inputs: Sequence[Shape]) -> int:
+    if node.op is Op.CONV:
+        channels, kernel = node.get("channels"), node.get("kernel")
+        weights = channels * (inputs[0][0] // node.get("groups", 1)) * kernel * kernel
+        return weights + (channels if node.get("bias", 0) else 0)
+    if node.op is Op.BATCH_NORM:
+        return 2 * inputs[0][0]
+    if node.op is Op.LINEAR:
+        return node.get("features") * (inputs[0][0] + 1)
+    return 0
+
+
+def _macs(node: Node, inputs: Sequence[Shape], output: Shape) -> int:
+    if node.op is Op.CONV:
+        kernel = node.get("kernel")
+        per_output = (inputs[0][0] // node.get("groups", 1)) * kernel * kernel
+        return output[0] * output[1] * output[2] * per_output
+    if node.op is Op.LINEAR:
+        return inputs[0][0] * output[0]
+    return 0

@@ -1,0 +1,1 @@
+"""Search spaces: genes to networks as data."""
