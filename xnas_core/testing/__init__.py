@@ -1,0 +1,1 @@
+"""Public test kit: builders, fakes and conformance suites."""
