@@ -1,0 +1,1 @@
+"""One machine: the output folder, its lock, and `xnas run` without the terminal."""
