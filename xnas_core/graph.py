@@ -97,7 +97,11 @@ class Graph:
 
     @cached_property
     def macs(self) -> int:
-        """Multiply-accumulates of one forward pass of one sample: convolutions and linear layers."""
+        """Multiply-accumulates of one forward pass of one sample: convolutions and linear layers.
+
+        Adding a bias counts as one; pooling, activations, batch norm and sums count nothing. So do NAS-Bench-201's
+        tables, whose "MFLOPs" are these / 10^6: the last 10 of 7,783,050 are the bias of the linear layer (10 classes).
+        """
         return sum(_macs(node, [self.shapes[i] for i in node.inputs], self.shapes[node.name]) for node in self.nodes)
 
     def to_document(self) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def _macs(node: Node, inputs: Sequence[Shape], output: Shape) -> int:
     if node.op is Op.CONV:
         kernel = node.get("kernel")
         per_output = (inputs[0][0] // node.get("groups", 1)) * kernel * kernel
-        return output[0] * output[1] * output[2] * per_output
+        return output[0] * output[1] * output[2] * (per_output + (1 if node.get("bias", 0) else 0))
     if node.op is Op.LINEAR:
-        return inputs[0][0] * output[0]
+        return (inputs[0][0] + 1) * output[0]
     return 0
