@@ -1,0 +1,1 @@
+"""Networks: the torch module of a graph, whatever space it came from."""
