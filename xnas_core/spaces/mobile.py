@@ -4,7 +4,8 @@ Five genes for each stage, in this order: depth (number of blocks), width (chann
 blocks squeeze and excite. A stage's widths are those of the parameter `widths`, doubled with every stage.
 
 - Every stage halves the image in its first block while both sides are above 2 pixels; after that it keeps the size.
-  The stem halves it too where both sides are at least 64 pixels.
+  The stem halves it too where both sides are at least 64 pixels. A stage of depth 0 halves nothing: later ones then
+  work on a larger image, and cost more.
 - Blocks of the first half of the stages use ReLU, later ones hard-swish, as MobileNetV3 does.
 - There are no dead parts. But genes can be without effect: those of a stage of depth 0 (allowed, not among the default
   depths), and a kernel wider than the image can fill: on an image of n pixels only the middle 2n - 1 of the window ever
