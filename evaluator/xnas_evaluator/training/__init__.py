@@ -1,0 +1,1 @@
+"""Training: data on the device, one loop, states to go on from."""

@@ -1,0 +1,73 @@
+"""How torch is set up for a task: threads, repeatability, arithmetic, memory layout."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from xnas_core.api.spec import Precision
+from xnas_core.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """Arithmetic of forward and backward passes on one device.
+
+    Attributes:
+        device: where the network lives.
+        dtype: of the forward pass; weights stay float32.
+        channels_last: memory layout of images and convolution weights.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    channels_last: bool
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients need loss scaling."""
+        return self.dtype is torch.float16
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout as torch names it."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context of a forward pass."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+
+
+def arithmetic(device: str, precision: Precision) -> Arithmetic:
+    """Return the arithmetic for a device.
+
+    `auto` is bfloat16 on CUDA devices that have it, else float32. channels_last is used on CUDA, where it feeds
+    tensor cores; on the CPU it was slower for small networks (docs/benchmarks.md).
+
+    Raises:
+        InvalidInputError: the device can't do what was asked.
+    """
+    place = torch.device(device)
+    cuda = place.type == "cuda"
+    if precision is Precision.FLOAT16 and not cuda:
+        raise InvalidInputError("training.precision float16 needs a CUDA device; use auto, float32 or bfloat16")
+    if precision is Precision.AUTO:
+        dtype = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float32
+    else:
+        dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision.value]
+    return Arithmetic(place, dtype, channels_last=cuda)
+
+
+def prepare(device: str, threads: int) -> None:
+    """Set threads and repeatability for this process; call before each task, it is cheap."""
+    if torch.get_num_threads() != max(1, threads):
+        torch.set_num_threads(max(1, threads))
+    if torch.device(device).type == "cuda":
+        # Without it, cuBLAS may add in an order that differs between runs (NVIDIA's documentation).
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        # Not on the CPU, where our operations repeat exactly anyway: the call imports torch's compiler (4 s).
+        torch.use_deterministic_algorithms(True, warn_only=True)
