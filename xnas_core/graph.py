@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,6 +43,20 @@ class Op(StrEnum):
     MULTIPLY = "multiply"  # (C, H, W) times (C, 1, 1), for squeeze-excitation
     ZERO = "zero"  # zeros of the input's shape; only in unpruned networks
 
+
+_REQUIRED: dict[Op, tuple[str, ...]] = {
+    Op.CONV: ("channels", "kernel"),
+    Op.AVG_POOL: ("kernel",),
+    Op.MAX_POOL: ("kernel",),
+    Op.LINEAR: ("features",),
+}
+_OPTIONAL: dict[Op, tuple[str, ...]] = {
+    Op.CONV: ("stride", "padding", "groups", "bias"),
+    Op.AVG_POOL: ("stride", "padding"),
+    Op.MAX_POOL: ("stride", "padding"),
+}
+_MAY_BE_ZERO = frozenset({"padding", "bias"})
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 ACTIVATIONS: frozenset[Op] = frozenset({Op.RELU, Op.RELU6, Op.SILU, Op.HARD_SWISH, Op.SIGMOID, Op.HARD_SIGMOID})
 
@@ -113,22 +128,71 @@ class Graph:
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> Graph:
-        """Read what `to_document` wrote; raise InvalidInputError on anything else."""
+        """Read what `to_document` wrote; raise InvalidInputError on anything else, `check` included."""
         try:
             nodes = tuple(
-                Node(str(name), Op(op), tuple(str(i) for i in inputs), {str(k): int(v) for k, v in attributes.items()})
+                Node(
+                    str(name), Op(op), tuple(str(i) for i in inputs), {str(k): _whole(v) for k, v in attributes.items()}
+                )
                 for name, op, inputs, attributes in document["nodes"]
             )
-            graph = Graph(nodes, tuple(int(d) for d in document["inputShape"]))
+            graph = Graph(nodes, tuple(_whole(d) for d in document["inputShape"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(f"not a network graph: {error}") from error
-        _ = graph.shapes
+        graph.check()
         return graph
+
+    def check(self) -> None:
+        """Raise InvalidInputError, naming the node, unless a torch module can be built from the graph.
+
+        Checked: the input comes first and only there; names are dotted identifiers of which none is the beginning of
+        another; attributes are known, complete and within bounds; numbers of inputs and shapes fit.
+        """
+        if not self.nodes or self.nodes[0].op is not Op.INPUT:
+            raise InvalidInputError("the first node of a network must be its input")
+        if not 1 <= len(self.input_shape) <= 3 or min(self.input_shape) < 1:
+            raise InvalidInputError(f"a network cannot read samples of shape {self.input_shape}")
+        names = {node.name for node in self.nodes}
+        for node in self.nodes:
+            _check_node(node, first=node is self.nodes[0])
+            parts = node.name.split(".")
+            parent = next((".".join(parts[:n]) for n in range(1, len(parts)) if ".".join(parts[:n]) in names), None)
+            if parent:
+                raise InvalidInputError(
+                    f"node {node.name!r} lies inside node {parent!r}; give one of them another name"
+                )
+        _ = self.shapes
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the document, hex."""
         return hashlib.sha256(json.dumps(self.to_document(), sort_keys=True).encode()).hexdigest()
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return int(value)
+
+
+def _check_node(node: Node, first: bool) -> None:
+    if not _NAME.fullmatch(node.name):
+        raise InvalidInputError(f"node name {node.name!r} is not made of identifiers joined by dots")
+    if (node.op is Op.INPUT) != first:
+        raise InvalidInputError(f"node {node.name!r}: the input must be the first node and only that")
+    low, high = {Op.INPUT: (0, 0), Op.ADD: (2, 1_000), Op.MULTIPLY: (2, 2)}.get(node.op, (1, 1))
+    if not low <= len(node.inputs) <= high:
+        raise InvalidInputError(f"node {node.name!r} ({node.op}) must read {low} inputs, not {len(node.inputs)}")
+    required, optional = _REQUIRED.get(node.op, ()), _OPTIONAL.get(node.op, ())
+    for name in required:
+        node.get(name)
+    for name, value in node.attributes.items():
+        if name not in required and name not in optional:
+            raise InvalidInputError(f"node {node.name!r} ({node.op}) has the unknown attribute {name!r}")
+        if value < (0 if name in _MAY_BE_ZERO else 1):
+            raise InvalidInputError(f"node {node.name!r} ({node.op}): {name} must not be {value}")
+    if node.op in (Op.AVG_POOL, Op.MAX_POOL) and 2 * node.get("padding", 0) > node.get("kernel"):
+        raise InvalidInputError(f"node {node.name!r} ({node.op}): padding must be at most half of kernel")
 
 
 def _window(size: int, kernel: int, stride: int, padding: int) -> int:
@@ -155,6 +219,8 @@ def _shape(node: Node, inputs: Sequence[Shape], input_shape: Shape) -> Shape:
             raise InvalidInputError(f"node {node.name!r} ({node.op}): an image of {first[1:]} is too small for it")
         return (channels, *size)
     if node.op is Op.GLOBAL_AVG_POOL:
+        if len(first) != 3:
+            raise InvalidInputError(f"node {node.name!r} ({node.op}) needs an image, its input has shape {first}")
         return (first[0], 1, 1)
     if node.op is Op.FLATTEN:
         size_ = 1
@@ -162,6 +228,8 @@ def _shape(node: Node, inputs: Sequence[Shape], input_shape: Shape) -> Shape:
             size_ *= d
         return (size_,)
     if node.op is Op.LINEAR:
+        if len(first) != 1:
+            raise InvalidInputError(f"node {node.name!r} (linear) needs a flat input, its input has shape {first}")
         return (node.get("features"),)
     if node.op is Op.ADD and any(shape != first for shape in inputs):
         raise InvalidInputError(f"node {node.name!r} adds shapes that differ: {list(inputs)}")
