@@ -20,7 +20,7 @@ from xnas_evaluator.context import NonFiniteError
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.training.batches import batch_bounds, epoch_batches
 from xnas_evaluator.training.device_data import DeviceData
-from xnas_evaluator.training.optimisation import learning_rate, optimiser
+from xnas_evaluator.training.optimisation import LossScaler, Optimiser, learning_rate
 from xnas_evaluator.training.regulariser import captured, similarity_penalty
 from xnas_evaluator.training.settings import Arithmetic
 
@@ -82,8 +82,8 @@ class Trainer:
         self._seed = seed
         self._arithmetic = arithmetic
         self._pair_weights = None if pair_weights is None else pair_weights.to(arithmetic.device)
-        self._optimiser = optimiser(network, spec.optimizer)
-        self._scaler = torch.amp.GradScaler(arithmetic.device.type, enabled=arithmetic.scaled)
+        self._optimiser = Optimiser(self.network, spec.optimizer)
+        self._scaler = LossScaler() if arithmetic.scaled else None
 
     def run_epoch(self, alive: Callable[[str], None] = lambda _: None) -> EpochReport:
         """Train for one epoch.
@@ -135,9 +135,7 @@ class Trainer:
         self, images: Tensor, labels: Tensor, rate: float, activations: list[Tensor] | None
     ) -> tuple[Tensor, Tensor]:
         """Take one step; return loss and logits, detached."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.clear_gradients()
         with self._arithmetic.autocast():
             logits = self.network(images)
         loss = F.cross_entropy(logits.float(), labels)
@@ -146,18 +144,14 @@ class Trainer:
             penalty = similarity_penalty(activations, labels, len(self._data.class_names), self._pair_weights)
             loss = loss + regulariser.weight * penalty
             activations.clear()
-        # A scaler that is off passes everything through.
-        torch.autograd.backward(self._scaler.scale(loss))
-        self._scaler.step(self._optimiser)
-        self._scaler.update()
+        torch.autograd.backward(loss if self._scaler is None else loss * self._scaler.scale)
+        if self._scaler is None or self._scaler.unscale(self._optimiser.parameters):
+            self._optimiser.step(rate)
         return loss.detach(), logits.detach()
 
     def dump(self, fingerprint: str) -> bytes:
         """Return the training state after the epochs done so far."""
-        scaler = {}
-        if self._scaler.is_enabled():
-            kept = self._scaler.state_dict()
-            scaler = {"scale": float(kept["scale"]), "_growth_tracker": float(kept["_growth_tracker"])}
+        scaler = None if self._scaler is None else (self._scaler.scale, self._scaler.good_steps)
         header = states.StateHeader(fingerprint, self.epoch, self.seconds, scaler)
         return states.dump(header, self.network, self._optimiser)
 
@@ -168,11 +162,8 @@ class Trainer:
             IntegrityError: it does not fit this network.
         """
         states.restore(state, self.network, self._optimiser)
-        if self._scaler.is_enabled() and state.header.scaler:
-            kept = self._scaler.state_dict()
-            kept["scale"] = state.header.scaler["scale"]
-            kept["_growth_tracker"] = int(state.header.scaler["_growth_tracker"])
-            self._scaler.load_state_dict(kept)
+        if self._scaler is not None and state.header.scaler is not None:
+            self._scaler.scale, self._scaler.good_steps = state.header.scaler
         self.epoch, self.seconds = state.header.epoch, state.header.seconds
 
 
