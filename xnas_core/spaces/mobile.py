@@ -195,13 +195,17 @@ class Mobile:
         """Return the value with its unit, such as "24 channels"."""
         check_gene(gene, value, self.cardinalities)
         stage, kind = divmod(gene, len(GENES_PER_STAGE))
-        return (
-            lambda: f"{self._depths[value]} blocks",
-            lambda: f"{self._widths[value] << stage} channels",
-            lambda: f"kernel {self._kernels[value]}",
-            lambda: f"expansion {self._expansions[value]}",
-            lambda: "squeeze-excitation" if value else "no squeeze-excitation",
-        )[kind]()
+        match GENES_PER_STAGE[kind]:
+            case "depth":
+                return f"{self._depths[value]} blocks"
+            case "width":
+                return f"{self._widths[value] << stage} channels"
+            case "kernel":
+                return f"kernel {self._kernels[value]}"
+            case "expansion":
+                return f"expansion {self._expansions[value]}"
+            case _:
+                return "squeeze-excitation" if value else "no squeeze-excitation"
 
     def size(self) -> int:
         """Return the number of encodings."""

@@ -31,9 +31,6 @@ from xnas_core.spaces.cell_form import (
 from xnas_core.spaces.cell_network import Skeleton, canonical_cell, conv_fragment, raw_cell
 from xnas_core.spaces.parameters import ParameterReader, check_gene, check_genes, check_shape
 
-NUMBER_OF_NETWORKS = 5_260
-"""Different networks over all encodings, the disconnected ones counted as one. A test counts them."""
-
 
 class NasBench201:
     """See the module. Parameters: cellsPerStage (5; 1 to 20), channels (16; 1 to 512), prune (true)."""
@@ -107,10 +104,6 @@ class NasBench201:
     def size(self) -> int:
         """Return 15,625."""
         return math.prod(self.cardinalities)
-
-    def distinct(self) -> int:
-        """Return the number of different networks, the disconnected ones counted as one."""
-        return NUMBER_OF_NETWORKS if self.prune else self.size()
 
     def drawing(self, genes: Genes) -> Drawing:
         """Return the cell as encoded: four nodes, six edges; those that carry nothing to the output are not live."""
