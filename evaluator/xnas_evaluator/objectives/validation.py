@@ -13,7 +13,8 @@ from torch import Tensor
 
 from xnas_evaluator.context import NonFiniteError
 from xnas_evaluator.networks.build import GraphNetwork, Layers
-from xnas_evaluator.objectives.introspectability import ClassSums, class_distances, mean_distance
+from xnas_evaluator.objectives.class_means import ClassMeans
+from xnas_evaluator.objectives.introspectability import distances_of, mean_distance
 from xnas_evaluator.training.device_data import DeviceData, DevicePart
 from xnas_evaluator.training.settings import Arithmetic
 
@@ -83,14 +84,14 @@ def _score(
     device = part.labels.device
     correct = torch.zeros((), dtype=torch.int64, device=device)
     losses, squares = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
-    # Sorted by class: see ClassSums.add.
+    # Sorted by class: see ClassMeans.add.
     order = torch.argsort(part.labels, stable=True)
     chosen = _spread(len(order), max_samples if layers is not None else 0).to(device)
     rest = torch.ones(len(order), dtype=torch.bool, device=device)
     rest[chosen] = False
-    sums = None if layers is None else ClassSums(network, len(data.class_names), layers, arithmetic)
-    size = PLAIN_BATCH if sums is None else sums.batch_size
-    for indices, batch_size, counted in ((order[chosen], size, sums), (order[rest], PLAIN_BATCH, None)):
+    means = None if layers is None else ClassMeans(network, len(data.class_names), layers, arithmetic)
+    size = PLAIN_BATCH if means is None else means.batch_size
+    for indices, batch_size, counted in ((order[chosen], size, means), (order[rest], PLAIN_BATCH, None)):
         with counted or nullcontext():
             for images, labels in _batches(data, part, indices, batch_size, arithmetic):
                 with arithmetic.autocast():
@@ -114,8 +115,8 @@ def _score(
         math.sqrt(accuracy * (1 - accuracy) / count),
         loss,
         math.sqrt(variance / count),
-        None if sums is None else mean_distance(class_distances(sums.true)),
-        None if sums is None else mean_distance(class_distances(sums.predicted)),
+        None if means is None else mean_distance(distances_of(means.gram("trueClass"))),
+        None if means is None else mean_distance(distances_of(means.gram("predictedClass"))),
     )
 
 
