@@ -1,0 +1,271 @@
+"""Checks that need the plug-ins, the metrics or the files: what no schema can see.
+
+Each check looks at a document with defaults applied, and only at parts that have no mistake yet (`Checker.sound`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xnas_core import objectives, plugins
+from xnas_core.api.benchmark_table import TableError, check_values, read_head
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS
+from xnas_core.api.model_tree import DocumentPath
+from xnas_core.api.paths import resolve
+from xnas_core.api.problems import Severity
+from xnas_core.api.rules import STATIC_METRICS
+from xnas_core.api.suggest import unknown_name
+from xnas_core.errors import InvalidInputError
+from xnas_core.plugins import PluginKind
+from xnas_core.spaces.base import DataShape, SearchSpace
+
+_SHAPES = {
+    "digits": DataShape(1, 8, 8, 10),
+    "lines": DataShape(1, 12, 12, 4),
+    "mnist": DataShape(1, 28, 28, 10),
+    "fashion-mnist": DataShape(1, 28, 28, 10),
+    "cifar10": DataShape(3, 32, 32, 10),
+}
+_TABLE_SHAPE = DataShape(3, 32, 32, 10)
+_UNKNOWN_SHAPE = DataShape(3, 128, 128, 10)
+"""For data that nobody has read yet: large enough that only the parameters can be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake or warning at a path of the document."""
+
+    path: DocumentPath
+    message: str
+    suggestion: str | None = None
+    severity: Severity = Severity.ERROR
+
+
+@dataclass(slots=True)
+class Checker:
+    """One document under check.
+
+    Attributes:
+        spec: the spec, defaults applied. Parts named in `faulty` may have any type.
+        given: the spec as written, to tell what was asked for from what is default.
+        folder: what relative paths start from.
+        faulty: paths of mistakes found before.
+    """
+
+    spec: Mapping[str, Any]
+    given: Mapping[str, Any]
+    folder: Path
+    faulty: Collection[DocumentPath]
+    findings: list[Finding] = field(default_factory=list)
+
+    def run(self) -> list[Finding]:
+        """Return all findings."""
+        space = self._space()
+        self._dataset()
+        columns = self._table(space)
+        self._objectives(columns)
+        self._constraints(columns)
+        self._explanations()
+        self._warnings()
+        return self.findings
+
+    def sound(self, *path: str | int) -> bool:
+        """Return whether nothing is wrong at, above or below a path (below "spec")."""
+        full = ("spec", *path)
+        return not any(bad[: len(full)] == full[: len(bad)] for bad in self.faulty)
+
+    def get(self, *path: str | int) -> Any:
+        """Return the value at a path of the spec, or None where it is absent or has a mistake."""
+        if not self.sound(*path):
+            return None
+        here: Any = self.spec
+        for part in path:
+            if isinstance(part, str) and not (isinstance(here, Mapping) and part in here):
+                return None
+            here = here[part]
+        return here
+
+    def word(self, *path: str | int) -> str | None:
+        """Return the text at a path even where its characters are wrong, or None where there is no text."""
+        here: Any = self.spec
+        for part in path:
+            if isinstance(here, Mapping | list) and (isinstance(here, list) or part in here):
+                here = here[part]
+            else:
+                return None
+        return here if isinstance(here, str) and here else None
+
+    def say(self, path: DocumentPath, message: str, suggestion: str | None = None) -> None:
+        """Record a mistake at a path below spec."""
+        self.findings.append(Finding(("spec", *path), message, suggestion))
+
+    def warn(self, path: DocumentPath, message: str) -> None:
+        """Record a warning at a path below spec."""
+        self.findings.append(Finding(("spec", *path), message, None, Severity.WARNING))
+
+    def _known(self, kind: PluginKind, what: str, path: DocumentPath, name: str) -> bool:
+        known = plugins.names(kind)
+        if name not in known:
+            self.say(path, *unknown_name(what, name, known))
+        return name in known
+
+    def _items(self, name: str) -> list[tuple[int, Mapping[str, Any]]]:
+        """Return the sound items of a list of the spec."""
+        items = self.spec.get(name)
+        if not isinstance(items, list):
+            return []
+        return [(i, item) for i, item in enumerate(items) if isinstance(item, Mapping)]
+
+    def _space(self) -> SearchSpace | None:
+        name = self.word("searchSpace", "name")
+        if name is None or not self._known(PluginKind.SPACE, "search space", ("searchSpace", "name"), name):
+            return None
+        parameters = self.get("searchSpace", "parameters")
+        if parameters is None:
+            return None
+        try:
+            space: SearchSpace = plugins.load(PluginKind.SPACE, name)(dict(parameters), self._shape())
+        except InvalidInputError as error:
+            parameter = getattr(error, "parameter", None)
+            path: DocumentPath = ("searchSpace", "name")
+            if parameter is not None:
+                inside = ("parameters", parameter) if parameter in parameters else ("parameters",)
+                path = ("searchSpace", *inside)
+            self.say(path, str(error))
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is the user's to know
+            self.say(("searchSpace", "name"), f"the search space {name} failed: {type(error).__name__}: {error}")
+        else:
+            return space
+        return None
+
+    def _shape(self) -> DataShape:
+        if self.get("dataset") is None:
+            return _TABLE_SHAPE
+        return _SHAPES.get(str(self.get("dataset", "name")), _UNKNOWN_SHAPE)
+
+    def _dataset(self) -> None:
+        name = self.word("dataset", "name")
+        if name is not None:
+            self._known(PluginKind.DATASET, "data set", ("dataset", "name"), name)
+        if self.get("dataset", "volume") is not None:
+            return  # the paths are those inside an evaluator's pod
+        wanted = {("path",): "folder", ("source", "idx"): "folder", ("source", "imageFolder"): "folder"}
+        for place, kind in {**wanted, ("source", "npz"): "file"}.items():
+            path = self.get("dataset", *place)
+            if not isinstance(path, str) or path.startswith("s3://"):
+                continue
+            found = Path(resolve(path, self.folder))
+            if not (found.is_dir() if kind == "folder" else found.is_file()):
+                other = "is not a" if found.exists() else "does not exist; it must be a"
+                self.say(("dataset", *place), f'"{path}" {other} {kind} (relative paths start at the file\'s folder)')
+
+    def _table(self, space: SearchSpace | None) -> Collection[str] | None:
+        """Return the columns of the benchmark's table; None without one, () where it cannot be read."""
+        if self.spec.get("benchmark") is None:
+            return None
+        name, key = self.get("benchmark", "table"), self.get("benchmark", "key")
+        if not isinstance(name, str) or not isinstance(key, str):
+            return ()
+        table = Path(resolve(name, self.folder))
+        try:
+            if name.startswith("s3://"):
+                raise TableError("is an s3:// address, but must be a file on this machine")
+            head = read_head(table, key)
+            if key not in head.columns:
+                self.say(("benchmark", "key"), *unknown_name("column", key, head.columns))
+                return head.columns
+            if space is not None:
+                self._decodes(space, head.first_key)
+            check_values(table, key, self._columns_used(head.columns))
+        except TableError as error:
+            self.say(("benchmark", "table"), f'the table "{name}" {error}')
+            return ()
+        return head.columns
+
+    def _decodes(self, space: SearchSpace, first_key: str) -> None:
+        try:
+            space.decode(first_key)
+        except InvalidInputError as error:
+            self.say(("benchmark", "key"), f"the column does not hold architectures of {space.name}: {error}")
+
+    def _columns_used(self, columns: Collection[str]) -> list[str]:
+        used = [item.get("metric", item.get("name")) for _, item in self._items("objectives")]
+        used += [item.get("metric") for _, item in self._items("constraints")]
+        return sorted({name for name in used if isinstance(name, str) and name in columns})
+
+    def _objectives(self, columns: Collection[str] | None) -> None:
+        for index, objective in self._items("objectives"):
+            field_name = "metric" if "metric" in objective else "name"
+            place: DocumentPath = ("objectives", index, field_name)
+            name = self.word(*place)
+            if name is None:
+                continue
+            parameters = self.get("objectives", index, "parameters") or {}
+            if columns is not None:
+                if columns and name not in {*columns, *STATIC_METRICS}:
+                    self.say(place, *unknown_name("column", name, columns))
+                if parameters:
+                    message = "a column of a table takes no parameters; remove them"
+                    self.say(("objectives", index, "parameters"), message)
+                continue
+            known = {*objectives.METRICS, *plugins.names(PluginKind.OBJECTIVE)}
+            if name not in known:
+                self.say(place, *unknown_name("objective", name, known))
+            elif name in objectives.METRICS:
+                self._parameters(("objectives", index, "parameters"), name, parameters)
+                self._direction(index, name)
+
+    def _parameters(self, path: DocumentPath, metric: str, parameters: Mapping[str, Any]) -> None:
+        known = METRIC_PARAMETERS.get(metric, {})
+        for name, value in parameters.items():
+            if not self.sound(*path, name):
+                continue
+            if not known:
+                self.say((*path, name), f"{metric} takes no parameters; remove it")
+            elif name not in known:
+                self.say((*path, name), *unknown_name(f"{metric} parameter", name, known))
+            elif (wrong := known[name].wrong(value)) is not None:
+                self.say((*path, name), f"is {value!r}, but {wrong}")
+
+    def _direction(self, index: int, metric: str) -> None:
+        direction = self.get("objectives", index, "direction")
+        better = objectives.METRICS[metric].direction.value
+        if direction is not None and direction != better:
+            self.warn(("objectives", index, "direction"), f"{metric} is better with {better}; this looks for the worst")
+
+    def _constraints(self, columns: Collection[str] | None) -> None:
+        named = {item["name"] for _, item in self._items("objectives") if isinstance(item.get("name"), str)}
+        if columns is None:
+            known = {*objectives.METRICS, *plugins.names(PluginKind.OBJECTIVE)}
+        else:
+            known = {*columns, *STATIC_METRICS} if columns else set()
+        for index, _ in self._items("constraints"):
+            name = self.word("constraints", index, "metric")
+            if name is not None and known and name not in known | named:
+                self.say(("constraints", index, "metric"), *unknown_name("metric", name, known | named))
+
+    def _explanations(self) -> None:
+        methods = self.get("explanations", "methods")
+        for index, name in enumerate(methods or ()):
+            self._known(PluginKind.EXPLAINER, "explainer", ("explanations", "methods", index), name)
+
+    def _warnings(self) -> None:
+        population, most = self.get("algorithm", "populationSize"), self.get("limits", "maxEvaluations")
+        evolves = self.get("algorithm", "name") != "random"
+        if evolves and isinstance(population, int) and isinstance(most, int) and population > most:
+            message = f"{population} is more than limits.maxEvaluations ({most}): no offspring will be made"
+            self.warn(("algorithm", "populationSize"), message)
+        if self.spec.get("benchmark") is not None:
+            for name in ("training", "explanations"):
+                if self.given.get(name) is not None and self.get(name, "scope") != "none":
+                    self.warn((name,), "is ignored: a benchmark table answers, so nothing is trained or explained")
+
+
+def check(
+    spec: Mapping[str, Any], given: Mapping[str, Any], folder: Path, faulty: Collection[DocumentPath]
+) -> list[Finding]:
+    """Return all findings in a spec document with defaults applied; see Checker."""
+    return Checker(spec, given, folder, faulty).run()
