@@ -54,6 +54,7 @@ class ConnectRequest(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___Register:
         """First message on every stream, and only there."""
@@ -74,6 +75,10 @@ class ConnectRequest(_message.Message):
     def failed(self) -> Global___Failed:
         """An attempt ended without a result; repeated until acknowledged."""
 
+    @_builtins.property
+    def draining(self) -> Global___Draining:
+        """The evaluator takes nothing new and will leave."""
+
     def __init__(
         self,
         *,
@@ -82,12 +87,13 @@ class ConnectRequest(_message.Message):
         progress: Global___Progress | None = ...,
         completed: Global___Completed | None = ...,
         failed: Global___Failed | None = ...,
+        draining: Global___Draining | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "draining", b"draining", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "draining", b"draining", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "heartbeat", "progress", "completed", "failed"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "heartbeat", "progress", "completed", "failed", "draining"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -106,6 +112,7 @@ class Register(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    RUNNING_SLOTS_FIELD_NUMBER: _builtins.int
     evaluator_id: _builtins.str
     """New for each agent process."""
     slots: _builtins.int
@@ -126,6 +133,10 @@ class Register(_message.Message):
     def unacknowledged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Task ids of attempts whose end is not acknowledged yet; each is sent again after Welcome."""
 
+    @_builtins.property
+    def running_slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Slots of the attempts in running, in the same order."""
+
     def __init__(
         self,
         *,
@@ -136,10 +147,11 @@ class Register(_message.Message):
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
         running: _abc.Iterable[_builtins.str] | None = ...,
         unacknowledged: _abc.Iterable[_builtins.str] | None = ...,
+        running_slots: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "device", b"device", "evaluator_id", b"evaluator_id", "running", b"running", "slots", b"slots", "unacknowledged", b"unacknowledged", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "device", b"device", "evaluator_id", b"evaluator_id", "running", b"running", "running_slots", b"running_slots", "slots", b"slots", "unacknowledged", b"unacknowledged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,6 +294,23 @@ class Failed(_message.Message):
 Global___Failed: _TypeAlias = Failed  # noqa: Y015
 
 @_typing.final
+class Draining(_message.Message):
+    """The evaluator was asked to end (a signal): nothing new may be assigned to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Draining: _TypeAlias = Draining  # noqa: Y015
+
+@_typing.final
 class ConnectResponse(_message.Message):
     """What the server says."""
 
@@ -292,6 +321,7 @@ class ConnectResponse(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answer to Register."""
@@ -312,6 +342,10 @@ class ConnectResponse(_message.Message):
     def ack(self) -> Global___Ack:
         """The end of this attempt is durable."""
 
+    @_builtins.property
+    def batch(self) -> Global___Batch:
+        """Several of the above, in order."""
+
     def __init__(
         self,
         *,
@@ -320,16 +354,41 @@ class ConnectResponse(_message.Message):
         cancel: Global___Cancel | None = ...,
         drain: Global___Drain | None = ...,
         ack: Global___Ack | None = ...,
+        batch: Global___Batch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "batch", b"batch", "cancel", b"cancel", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "cancel", b"cancel", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "batch", b"batch", "cancel", b"cancel", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "assign", "cancel", "drain", "ack"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "assign", "cancel", "drain", "ack", "batch"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___ConnectResponse: _TypeAlias = ConnectResponse  # noqa: Y015
+
+@_typing.final
+class Batch(_message.Message):
+    """Several responses in one message: an acknowledgement and the next assignment leave together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def responses(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConnectResponse]:
+        """Carried out in order. None of them is a batch."""
+
+    def __init__(
+        self,
+        *,
+        responses: _abc.Iterable[Global___ConnectResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["responses", b"responses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Batch: _TypeAlias = Batch  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
