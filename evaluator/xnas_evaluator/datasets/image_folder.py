@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from xnas_core.api.spec import DatasetSpec
 from xnas_core.errors import InvalidInputError
@@ -70,12 +71,14 @@ def _files(folder: Path, class_names: Sequence[str]) -> list[list[Path]]:
 
 def _decode(parts: Sequence[Sequence[Sequence[Path]]], class_names: tuple[str, ...]) -> RawDataset:
     first = parts[0][0][0]
-    grey = all(_is_grey(paths[0]) for part in parts for paths in part if paths)
-    size = _open(first).size
+    with _opened(first) as image:
+        size = image.size
     if max(size) > MAX_SIDE:
         raise InvalidInputError(
             f"{str(first)!r} has {size[0]}x{size[1]} pixels; at most {MAX_SIDE} a side are supported"
         )
+    # Judged by the first image of each class; a colour image among grey ones is then read as grey.
+    grey = all(_is_grey(paths[0]) for part in parts for paths in part if paths)
     decoded = [_decode_part(part, grey, size, first) for part in parts]
     test_images, test_labels = decoded[1] if len(decoded) > 1 else (None, None)
     return RawDataset(*decoded[0], class_names, test_images, test_labels, layout="NHWC")
@@ -88,30 +91,31 @@ def _decode_part(
     images = np.empty((count, size[1], size[0], 1 if grey else 3), np.uint8)
     labels = np.repeat(np.arange(len(part)), [len(paths) for paths in part])
     for index, path in enumerate(path for paths in part for path in paths):
-        image = _open(path)
-        if image.size != size:
-            raise InvalidInputError(
-                f"{str(path)!r} has {image.size[0]}x{image.size[1]} pixels, {first.name} has {size[0]}x{size[1]}; "
-                "all images have to be of one size"
-            )
-        try:
+        with _opened(path) as image:
+            if image.size != size:
+                raise InvalidInputError(
+                    f"{str(path)!r} has {image.size[0]}x{image.size[1]} pixels, {first.name} has {size[0]}x{size[1]}; "
+                    "all images have to be of one size"
+                )
+            if image.mode.startswith("I"):
+                raise InvalidInputError(f"{str(path)!r} has 16 bits a channel; convert it to 8")
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise _unreadable(path, error) from error
-        images[index] = pixels[:, :, None] if grey else pixels
+        images[index] = pixels.reshape(images.shape[1:])
     return images, labels
 
 
 def _is_grey(path: Path) -> bool:
-    return _open(path).mode in _GREY
+    with _opened(path) as image:
+        return image.mode in _GREY
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image; what is wrong with its file, now or when its pixels are read, is an InvalidInputError."""
     try:
-        return Image.open(path, formats=("PNG", "JPEG"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> InvalidInputError:
-    return InvalidInputError(f"{str(path)!r} is not a whole PNG or JPEG image ({type(error).__name__}); replace it")
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InvalidInputError(
+            f"{str(path)!r} is not a whole PNG or JPEG image ({type(error).__name__}); replace it"
+        ) from error

@@ -64,10 +64,12 @@ def _decode(path: Path, class_names: tuple[str, ...] | None) -> RawDataset:
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InvalidInputError(f"{str(path)!r} is a single array, not an .npz archive")
-            return {name: archive[name] for name in _READ if name in archive.files}
+            with archive:
+                return {name: archive[name] for name in _READ if name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidInputError(
             f"{str(path)!r} is not a whole .npz archive of plain arrays ({str(error)[:120]}); write it again"
@@ -75,7 +77,14 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _layout(images: npt.NDArray[Any]) -> Layout:
-    return "NHWC" if images.ndim == 4 and images.shape[3] <= 4 and images.shape[1] > 4 else "NCHW"
+    """Return where the channels are: the last or the second dimension, whichever looks like 1 or 3, else up to 4."""
+    if images.ndim != 4:
+        return "NCHW"
+    second, last = images.shape[1], images.shape[3]
+    likely, possible = (1, 3), (1, 2, 3, 4)
+    if (last in likely) != (second in likely):
+        return "NHWC" if last in likely else "NCHW"
+    return "NHWC" if last in possible and second not in possible else "NCHW"
 
 
 def _pixels(images: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[Any]:
