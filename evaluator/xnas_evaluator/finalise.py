@@ -1,0 +1,98 @@
+"""The tasks `finalise` and `explain` (protocol.md §3): the test split, once, and the explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xnas_core.api.spec import ExplanationScope, ExplanationsSpec
+from xnas_core.artifacts.keys import RESULT
+from xnas_core.errors import IntegrityError, InvalidInputError
+from xnas_core.tasks import TaskKind, TaskResult, attempt_prefix
+from xnas_evaluator.checkpoints import Checkpoint
+from xnas_evaluator.context import TaskContext
+from xnas_evaluator.evaluate import Timings, check_fit, environment
+from xnas_evaluator.explain.make import Made, make
+from xnas_evaluator.loading import read_checkpoint
+from xnas_evaluator.objectives.validation import score
+from xnas_evaluator.resident import device_data
+from xnas_evaluator.training.settings import arithmetic, prepare
+
+
+def finalise(context: TaskContext) -> TaskResult:
+    """Load the trained network of `assignment.source_attempt`; score and explain it.
+
+    `finalise` scores the test split (`test_accuracy`, `test_loss`) and explains as the spec says. `explain` never
+    looks at the test split, as it may be asked for while the search still selects; its parameters `methods` and
+    `samplesPerClass` take the place of the spec's.
+
+    Raises:
+        InvalidInputError: there is nothing to load, or a parameter is wrong (final).
+        IntegrityError: the checkpoint is torn or altered; the message names the object.
+        NoExplanationError: every method failed.
+        NonFiniteError: a class score is NaN or infinite (final).
+        TaskCancelledError: the attempt is not wanted any more.
+        StoreError: the store refused.
+    """
+    timings = Timings()
+    assignment, spec = context.assignment, context.spec
+    if spec.dataset is None:
+        raise InvalidInputError("a candidate can be explained only where there is a data set; the search has none")
+    wanted = _wanted(assignment.kind, spec.explanations, assignment.parameters)
+    prepare(context.device, context.threads)
+    numbers = arithmetic(context.device, spec.training.precision)
+    with timings.part("data_seconds"):
+        data = device_data(spec.dataset, spec.seed, context.cache, context.device)
+    with timings.part("load_seconds"):
+        network = check_fit(_checkpoint(context).network, data)
+        network = network.to(numbers.device).to(memory_format=numbers.memory_format)
+    metrics: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    if assignment.kind is TaskKind.FINALISE:
+        context.progress(0, 1, "scoring the test split")
+        with timings.part("test_seconds"):
+            scores = score(network, data.test, data, numbers)
+        metrics |= {"test_accuracy": scores.accuracy, "test_loss": scores.loss}
+        errors |= {"test_accuracy": scores.accuracy_error, "test_loss": scores.loss_error}
+    made = Made() if wanted is None else make(context, network, data, wanted.methods, wanted.samples_per_class)
+    return TaskResult(
+        task_id=assignment.task_id,
+        kind=assignment.kind,
+        candidate_id=assignment.candidate_id,
+        attempt=assignment.attempt,
+        metrics=metrics | made.metrics,
+        errors=errors,
+        timings=timings.seconds | made.timings,
+        artifacts=tuple(made.artifacts),
+        environment=environment(context, numbers) | made.environment(),
+    )
+
+
+def _wanted(kind: TaskKind, spec: ExplanationsSpec, parameters: Mapping[str, Any]) -> ExplanationsSpec | None:
+    """Return what to explain, or None."""
+    if kind is TaskKind.FINALISE:
+        return None if spec.scope is ExplanationScope.NONE else spec
+    if kind is not TaskKind.EXPLAIN:
+        raise InvalidInputError(f"finalise can't do a task of the kind {kind.value!r}")
+    known = {"methods", "samplesPerClass"}
+    if unknown := sorted(set(parameters) - known):
+        raise InvalidInputError(f"explain has no parameter {unknown[0]!r} (known: {', '.join(sorted(known))})")
+    try:
+        return ExplanationsSpec.model_validate(spec.to_document() | dict(parameters), strict=False)
+    except ValueError as error:
+        raise InvalidInputError(f"the parameters of explain are wrong: {error}") from error
+
+
+def _checkpoint(context: TaskContext) -> Checkpoint:
+    source = context.assignment.source_attempt
+    if source is None:
+        raise InvalidInputError("the assignment names no source attempt, so there is no trained network to load")
+    prefix = attempt_prefix(context.assignment.candidate_id, TaskKind.EVALUATE, source)
+    result = context.get(TaskKind.EVALUATE, source, RESULT)
+    if result is None:
+        raise IntegrityError(f"{prefix}{RESULT} is not there, so nothing says what its checkpoint should be")
+    try:
+        digests = {a.name: a.sha256 for a in TaskResult.model_validate_json(result).artifacts}
+    except ValueError as error:
+        raise IntegrityError(f"{prefix}{RESULT} is torn or not a result ({error})") from error
+    return read_checkpoint(prefix, digests, lambda name: context.get(TaskKind.EVALUATE, source, name))

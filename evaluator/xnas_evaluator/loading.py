@@ -1,0 +1,114 @@
+"""A trained network from an output folder: `load_model(folder, candidate_id)`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST
+from xnas_core.errors import IntegrityError, InvalidInputError
+from xnas_evaluator import checkpoints
+from xnas_evaluator.checkpoints import Checkpoint
+from xnas_evaluator.locating import CheckpointMissingError, find_trained
+from xnas_evaluator.networks.build import GraphNetwork
+
+
+class TrainedNetwork(GraphNetwork):
+    """A trained network in eval mode; every convolution and activation is a submodule of its own.
+
+    Attributes:
+        classes: names of its outputs, in order.
+        candidate_id: the candidate it is.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, checkpoint: Checkpoint, candidate_id: str) -> None:
+        super().__init__(checkpoint.network.graph)
+        self.load_state_dict(checkpoint.network.state_dict())
+        self.classes = checkpoint.class_names
+        self.candidate_id = candidate_id
+        # Not persistent: the state dict stays that of the checkpoint. As buffers they move with `.to(device)`.
+        self.register_buffer("mean", torch.tensor(checkpoint.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(checkpoint.std).view(1, -1, 1, 1), persistent=False)
+        self.eval()
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return what the network takes, (N, C, H, W) float32, of images (N, C, H, W) with values 0 to 255.
+
+        Raises:
+            InvalidInputError: the shape is not the network's.
+        """
+        expected = self.graph.input_shape
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            raise InvalidInputError(
+                f"images must have the shape (N, {', '.join(map(str, expected))}), not {tuple(images.shape)}"
+            )
+        return (images.to(self.mean.device, torch.float32) - self.mean) / self.std
+
+
+def read_checkpoint(prefix: str, digests: Mapping[str, str], get: Callable[[str], bytes | None]) -> Checkpoint:
+    """Return the checkpoint of an attempt, every byte of it checked.
+
+    Args:
+        prefix: the attempt's, with a trailing slash; names objects in errors.
+        digests: SHA-256 (hex) of manifest and weights by name, as the attempt reported them.
+        get: returns an object of the attempt by name, or None if it is absent.
+
+    Raises:
+        CheckpointMissingError: one of the two objects is absent.
+        IntegrityError: one of them is torn or altered; the message names it.
+    """
+    content = []
+    for name in (CHECKPOINT_MANIFEST, CHECKPOINT):
+        data = get(name)
+        if data is None:
+            raise CheckpointMissingError(f"{prefix}{name} is not there")
+        if name in digests and hashlib.sha256(data).hexdigest() != digests[name]:
+            raise IntegrityError(f"{prefix}{name} was altered: it does not fit the digest that its attempt reported")
+        content.append(data)
+    try:
+        return checkpoints.read(*content)
+    except IntegrityError as error:
+        raise IntegrityError(f"{prefix}: {error}") from error
+
+
+def load_model(folder: str | Path, candidate_id: str) -> TrainedNetwork:
+    """Return a candidate's trained network from an output folder, on the CPU, in eval mode.
+
+    It takes normalised images and gives class scores: `network(network.normalise(images))`. Nothing is unpickled.
+
+    Args:
+        folder: the output folder of `xnas run`, while it runs or afterwards.
+        candidate_id: for example "c0123456789ab"; the front's are in front.csv.
+
+    Raises:
+        InvalidInputError: the folder holds no search, or the search has no such candidate.
+        CheckpointMissingError: it has not been trained yet, failed, or its checkpoint was not kept.
+        IntegrityError: a stored object is torn or altered; the message names it.
+    """
+    return TrainedNetwork(load_checkpoint(Path(folder), candidate_id), candidate_id)
+
+
+def load_checkpoint(folder: Path, candidate_id: str) -> Checkpoint:
+    """Return the checkpoint that `load_model` is made from; see there for errors."""
+    source = find_trained(folder, candidate_id)
+    try:
+        return read_checkpoint(source.prefix, source.digests, lambda name: _object(folder / source.prefix / name))
+    except CheckpointMissingError as error:
+        raise CheckpointMissingError(
+            f"the checkpoint of {candidate_id} was not kept ({error}); with artifacts.checkpoints: all, "
+            "the search keeps those of candidates that are not on the front, too"
+        ) from error
+
+
+def _object(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

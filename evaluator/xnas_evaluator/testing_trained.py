@@ -1,0 +1,76 @@
+"""A really trained candidate in a folder as `xnas run` leaves it, for tests of everything that comes after training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xnas_core.api.spec import ArchitectureSearchSpec
+from xnas_core.artifacts.keys import RESULT, SEARCH
+from xnas_core.spaces.base import DataShape
+from xnas_core.spaces.nas_bench_201 import NasBench201
+from xnas_core.tasks import TaskKind, TaskResult, candidate_id
+from xnas_evaluator.evaluate import evaluate
+from xnas_evaluator.testing import FolderContext, assignment
+
+MIXED = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
+DIGITS = DataShape(1, 8, 8, 10)
+PARAMETERS = {"cellsPerStage": 1, "channels": 8}
+
+
+@dataclass(frozen=True)
+class TrainedFolder:
+    """A folder with one evaluated candidate.
+
+    Attributes:
+        result: of the evaluation, attempt 1; also stored.
+    """
+
+    root: Path
+    candidate: str
+    encoding: str
+    graph: dict[str, Any]
+    spec: ArchitectureSearchSpec
+    result: TaskResult
+
+    def context(self, kind: TaskKind, **changes: Any) -> FolderContext:
+        """Return the world of a task on the candidate; `spec` and fields of the assignment may be replaced."""
+        spec = changes.pop("spec", self.spec)
+        parameters = changes.pop("parameters", {})
+        given = {"candidate": self.candidate, "graph": self.graph, "encoding": self.encoding, "source_attempt": 1}
+        task = assignment(kind, **{**given, **changes}).model_copy(update={"parameters": parameters})
+        return FolderContext(task, spec, self.root, cache=self.root.parent / "cache")
+
+
+def digits_spec(epochs: int = 3, **fields: Any) -> ArchitectureSearchSpec:
+    """Return a search on scikit-learn's digits as small as the quickstart's; top-level fields may be replaced."""
+    document = {
+        "seed": 3,
+        "searchSpace": {"name": "nas-bench-201", "parameters": PARAMETERS},
+        "dataset": {"name": "digits"},
+        "training": {"epochs": epochs, "batchSize": 64},
+        "objectives": [
+            {"name": "accuracy", "direction": "maximize"},
+            {"name": "introspectability", "direction": "maximize"},
+        ],
+        "explanations": {"methods": ["integratedGradients", "saliency", "gradCam"]},
+    }
+    return ArchitectureSearchSpec.model_validate({**document, **fields}, strict=False)
+
+
+def trained_folder(root: Path, encoding: str = MIXED, **fields: Any) -> TrainedFolder:
+    """Train a cell of nas-bench-201 on digits (a second or two) and leave what an evaluation leaves."""
+    spec = digits_spec(**fields)
+    space = NasBench201(PARAMETERS, DIGITS)
+    genes = space.decode(encoding)
+    candidate = candidate_id(space.identity(genes))
+    graph = space.graph(genes).to_document()
+    task = assignment(candidate=candidate, graph=graph, encoding=encoding, seed=5, fidelity=spec.training.epochs)
+    context = FolderContext(task, spec, root, cache=root.parent / "cache")
+    result = evaluate(context)
+    context.put(RESULT, result.model_dump_json().encode())
+    identity = {"schema": 1, "searchId": "00000000-0000-0000-0000-000000000000", "name": "digits", "createdAt": 0.0}
+    context.store.put(SEARCH, json.dumps(identity).encode())
+    return TrainedFolder(root, candidate, encoding, graph, spec, result)
