@@ -1,0 +1,116 @@
+"""The report's account of the run: what failed and was retried, what was run, on what, and the choices on the front."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from xnas_core.api.base import API_VERSION, KIND
+from xnas_core.report.data import ReportData
+from xnas_core.search.view import CandidateRecord, CandidateState, SearchView
+from xnas_core.spaces.base import SearchSpace
+from xnas_core.tasks import EndReason, classify
+
+
+@dataclass(frozen=True, slots=True)
+class EndedAttempts:
+    """Attempts that ended without a result for one reason: how many, what that means, one message."""
+
+    reason: str
+    kind: str
+    meaning: str
+    count: int
+    candidates: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A gene's value: its share among front members and among all scored candidates."""
+
+    label: str
+    front: float
+    everyone: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """A gene and its values, in the space's order."""
+
+    name: str
+    choices: tuple[Choice, ...]
+
+
+_MEANING = {"failed": "counts, retried", "final": "final, not retried", "preempted": "does not count, retried"}
+
+
+def ended_attempts(view: SearchView) -> tuple[EndedAttempts, ...]:
+    """Return the attempts that ended without a result, by task and reason, most frequent first."""
+    groups: dict[tuple[str, str], list[tuple[CandidateRecord, str]]] = {}
+    for candidate in view.candidates:
+        for attempt in candidate.history:
+            if attempt.outcome not in ("running", "succeeded"):
+                groups.setdefault((attempt.task.value, attempt.outcome), []).append((candidate, attempt.message))
+    made = []
+    for (kind, reason), rows in groups.items():
+        known = reason in {member.value for member in EndReason}
+        meaning = _MEANING[classify(EndReason(reason)).value] if known else ""
+        example = next((message for _, message in rows if message), "")
+        made.append(EndedAttempts(reason, kind, meaning, len(rows), len({c.id for c, _ in rows}), example))
+    return tuple(sorted(made, key=lambda group: (-group.count, group.kind, group.reason)))
+
+
+def failed_candidates(view: SearchView) -> list[CandidateRecord]:
+    """Return the candidates that failed for good, in order of proposal."""
+    return [candidate for candidate in view.candidates if candidate.state is CandidateState.FAILED]
+
+
+def spec_yaml(view: SearchView) -> str:
+    """Return the whole resource, defaults included, as YAML that `xnas run` accepts."""
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": view.name},
+        "spec": view.spec.to_document(),
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def spec_digest(view: SearchView) -> str:
+    """Return the SHA-256 of the spec as canonical JSON (sorted keys, no spaces), hex."""
+    text = json.dumps(view.spec.to_document(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def environments(view: SearchView) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Return what candidates ran on: for each property its values with the number of candidates, most first."""
+    counts: dict[str, Counter[str]] = {}
+    for candidate in view.candidates:
+        for name, value in candidate.environment.items():
+            counts.setdefault(name, Counter())[value] += 1
+    return [(name, sorted(c.items(), key=lambda item: (-item[1], item[0]))) for name, c in sorted(counts.items())]
+
+
+def genes(data: ReportData, space: SearchSpace | None) -> tuple[Gene, ...]:
+    """Return how often each gene has each value on the front and among all scored; empty without a front or space."""
+    scored = [c.genes for c in data.view.candidates if c.state is CandidateState.SUCCEEDED]
+    front = [data.view.candidates[i].genes for i in data.front]
+    if space is None or not front:
+        return ()
+    made = []
+    for g, (name, bound) in enumerate(zip(space.gene_names, space.cardinalities, strict=True)):
+        choices = tuple(
+            Choice(space.gene_label(g, value), _share(front, g, value), _share(scored, g, value))
+            for value in range(bound)
+        )
+        made.append(Gene(name, choices))
+    return tuple(made)
+
+
+def _share(rows: Sequence[Sequence[int]], gene: int, value: int) -> float:
+    return sum(row[gene] == value for row in rows if len(row) > gene) / len(rows) if rows else 0.0

@@ -1,0 +1,170 @@
+"""The columns that plots and the table of the report are made from, and their compact JSON form."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from xnas_core.api.spec import Direction
+from xnas_core.objectives import METRICS
+from xnas_core.report.tables import metric_names
+from xnas_core.search.view import CandidateState, HypervolumePoint, SearchView
+
+Number = float | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A quantity of candidates.
+
+    Attributes:
+        name: as in tables.
+        unit: "1" for a pure number.
+        description: one sentence, or "".
+        direction: which way is better; None where nobody said.
+        objective: whether the search optimised it.
+    """
+
+    name: str
+    unit: str
+    description: str
+    direction: Direction | None
+    objective: bool
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All candidates, column by column. `values[f][i]` is field `f` of candidate `i`, rounded to six figures."""
+
+    view: SearchView
+    fields: tuple[Field, ...]
+    values: tuple[tuple[Number, ...], ...]
+    errors: tuple[tuple[Number, ...] | None, ...]
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Position of each candidate by id."""
+        return {candidate.id: i for i, candidate in enumerate(self.view.candidates)}
+
+    @cached_property
+    def front(self) -> tuple[int, ...]:
+        """Positions of the front's members, best first objective first."""
+        return tuple(self.index[identity] for identity in self.view.front if identity in self.index)
+
+    @cached_property
+    def infeasible(self) -> frozenset[int]:
+        """Positions of scored candidates that break a constraint."""
+        return frozenset(i for i, candidate in enumerate(self.view.candidates) if candidate.violation > 0)
+
+    def field(self, name: str) -> int | None:
+        """Return the position of a field, or None."""
+        return next((i for i, field in enumerate(self.fields) if field.name == name), None)
+
+    @property
+    def objectives(self) -> range:
+        """Positions of the objectives' fields."""
+        return range(len(self.view.spec.objectives))
+
+
+EVALUATION = Field("number", "1", "Order of proposal, from 1.", None, False)
+
+
+def report_data(view: SearchView) -> ReportData:
+    """Collect the fields: objectives, then the other metrics, then timings, then the order of proposal."""
+    fields: list[Field] = []
+    values: list[tuple[Number, ...]] = []
+    errors: list[tuple[Number, ...] | None] = []
+
+    def add(field: Field, column: list[float | None], spread: list[float | None] | None = None) -> None:
+        fields.append(field)
+        values.append(tuple(_rounded(value) for value in column))
+        known = spread is not None and any(value is not None for value in spread)
+        errors.append(tuple(_rounded(value) for value in spread or ()) if known else None)
+
+    for index, objective in enumerate(view.spec.objectives):
+        meaning = METRICS.get(objective.metric_name)
+        add(
+            Field(
+                objective.name,
+                meaning.unit if meaning else "1",
+                meaning.description if meaning else "",
+                objective.direction,
+                True,
+            ),
+            [candidate.objectives[index] for candidate in view.candidates],
+            [candidate.errors.get(objective.name) for candidate in view.candidates],
+        )
+    taken = {name for objective in view.spec.objectives for name in (objective.name, objective.metric_name)}
+    others = [name for name in metric_names(view) if name not in taken]
+    for name in others:
+        add(
+            _metric_field(name),
+            [candidate.metrics.get(name) for candidate in view.candidates],
+            [candidate.errors.get(name) for candidate in view.candidates],
+        )
+    for name in sorted({name for candidate in view.candidates for name in candidate.timings} - taken - set(others)):
+        add(Field(name, "s", "", Direction.MINIMIZE, False), [c.timings.get(name) for c in view.candidates])
+    add(EVALUATION, [candidate.number + 1 for candidate in view.candidates])
+    return ReportData(view, tuple(fields), tuple(values), tuple(errors))
+
+
+def compact_json(data: ReportData, *, knee: int | None, x: int, y: int) -> str:
+    """Return what the report's script needs, as JSON that is safe inside a script element."""
+    view = data.view
+    states = [state.value for state in CandidateState]
+    document: dict[str, Any] = {
+        "fields": [
+            {"name": f.name, "unit": f.unit, "about": f.description, "direction": f.direction, "objective": f.objective}
+            for f in data.fields
+        ],
+        "values": data.values,
+        "errors": data.errors,
+        "id": [c.id for c in view.candidates],
+        "arch": [c.arch for c in view.candidates],
+        "generation": [c.generation for c in view.candidates],
+        "parents": [[data.index[p] for p in c.parents if p in data.index] for c in view.candidates],
+        "attempts": [c.attempts for c in view.candidates],
+        "states": states,
+        "state": [states.index(c.state.value) for c in view.candidates],
+        "infeasible": sorted(data.infeasible),
+        "failure": {str(i): c.failure for i, c in enumerate(view.candidates) if c.failure},
+        "front": data.front,
+        "knee": knee,
+        "axes": [x, y],
+        "history": [[p.evaluations, _rounded(p.hypervolume), p.front_size] for p in steps(view.history)],
+    }
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    # No character that could end the element or start markup in it is left; JSON reads them back.
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def steps(history: tuple[HypervolumePoint, ...]) -> list[HypervolumePoint]:
+    """Return the first point, the last, and those where hypervolume or front size changed."""
+    return [
+        point
+        for i, point in enumerate(history)
+        if i in (0, len(history) - 1)
+        or (point.hypervolume, point.front_size) != (history[i - 1].hypervolume, history[i - 1].front_size)
+    ]
+
+
+def _metric_field(name: str) -> Field:
+    meaning = METRICS.get(name)
+    if meaning:
+        return Field(name, meaning.unit, meaning.description, meaning.direction, False)
+    tested = METRICS.get(name.removeprefix("test_"))
+    if tested:
+        return Field(name, tested.unit, f"On the test split: {tested.description}", tested.direction, False)
+    return Field(name, "1", "", None, False)
+
+
+def _rounded(value: float | None) -> Number:
+    if value is None or not math.isfinite(value):
+        return None
+    if value == round(value) and abs(value) < 1e15:
+        return round(value)
+    return float(f"{value:.6g}")

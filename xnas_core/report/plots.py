@@ -1,0 +1,172 @@
+"""The plots as plain SVG: what a reader without JavaScript and a printer see.
+
+The script in the page draws the same plots again to the width of the screen, with axis pickers and pointers.
+Colours and strokes are classes, so that light, dark and print differ in the style sheet only. Shapes differ as
+well as colours: dots for all that was evaluated, crosses for what breaks a constraint, diamonds for the front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from xnas_core.api.spec import Direction
+from xnas_core.objectives import to_minimise
+from xnas_core.report.data import Field, ReportData, steps
+from xnas_core.report.numbers import number, plural
+from xnas_core.report.svg import Scale, join, short, tag, ticks
+
+WIDTH, HEIGHT = 720.0, 420.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 12.0, 12.0, 46.0
+
+
+def front_axes(data: ReportData) -> tuple[int, int]:
+    """Return the fields on the first plot's axes: the first two objectives, or proposal order and the only one."""
+    if len(data.objectives) > 1:
+        return 0, 1
+    return len(data.fields) - 1, 0
+
+
+def front_plot(data: ReportData, cards: frozenset[int], knee: int | None) -> Markup:
+    """Return the front plot; members that have a card link to it."""
+    x, y = front_axes(data)
+    return scatter(data, x, y, (WIDTH, HEIGHT), cards=cards, knee=knee)
+
+
+def scatter(
+    data: ReportData,
+    x: int,
+    y: int,
+    extent: tuple[float, float],
+    *,
+    cards: frozenset[int] = frozenset(),
+    knee: int | None = None,
+) -> Markup:
+    """Return a scatter plot of field `y` over field `x`."""
+    xs, ys = data.values[x], data.values[y]
+    shown = [
+        (i, float(a), float(b)) for i, (a, b) in enumerate(zip(xs, ys, strict=True)) if a is not None and b is not None
+    ]
+    width, height = extent
+    across = Scale.of([a for _, a, _ in shown], _LEFT, width - _RIGHT)
+    up = Scale.of([b for _, _, b in shown], height - _BOTTOM, _TOP)
+    members = set(data.front)
+    plain = [(across(a), up(b)) for i, a, b in shown if i not in members and i not in data.infeasible]
+    crossed = [(across(a), up(b)) for i, a, b in shown if i in data.infeasible]
+    on_front = [(i, a, b) for i, a, b in shown if i in members]
+    parts = [
+        axes(across, up, data.fields[x], data.fields[y], extent),
+        dots(plain),
+        tag("path", class_="cross", d="".join(_cross(px, py) for px, py in crossed)) if crossed else Markup(""),
+        _staircase(data, x, y, on_front, across, up),
+        *(_member(data, x, y, i, (across(a), up(b)), cards, knee) for i, a, b in on_front),
+    ]
+    label = (
+        f"{data.fields[y].name} over {data.fields[x].name}: {plural(len(shown), 'candidate')}, "
+        f"{len(on_front)} of them on the front"
+    )
+    return _figure(extent, label, parts)
+
+
+def hypervolume_plot(data: ReportData) -> Markup:
+    """Return the hypervolume over finished evaluations, as steps."""
+    points = steps(data.view.history)
+    extent = (WIDTH, 260.0)
+    across = Scale.of([0.0, *(float(p.evaluations) for p in points)], _LEFT, extent[0] - _RIGHT)
+    up = Scale.of([0.0, *(p.hypervolume for p in points)], extent[1] - _BOTTOM, _TOP)
+    line = ""
+    for place, point in enumerate(points):
+        px, py = short(across(point.evaluations)), short(up(point.hypervolume))
+        line += f"H{px}V{py}" if place else f"M{px} {py}"
+    names = (Field("finished evaluations", "1", "", None, False), Field("hypervolume", "1", "", None, False))
+    last = points[-1] if points else None
+    label = (
+        f"Hypervolume over evaluations; {number(last.hypervolume)} after {last.evaluations}"
+        if last
+        else "No values yet"
+    )
+    return _figure(extent, label, [axes(across, up, *names, extent), tag("path", class_="line", d=line)])
+
+
+def axes(across: Scale, up: Scale, x: Field, y: Field, extent: tuple[float, float]) -> Markup:
+    """Return grid lines, tick labels and axis titles with the way that is better."""
+    width, height = extent
+    bottom = height - _BOTTOM
+    parts: list[Markup] = []
+    for value in ticks(across.low, across.high, int((width - _LEFT) // 90)):
+        px = across(value)
+        parts.append(tag("line", class_="grid", x1=px, x2=px, y1=_TOP, y2=bottom))
+        parts.append(tag("text", number(value), x=px, y=bottom + 16, text_anchor="middle"))
+    for value in ticks(up.low, up.high, int((bottom - _TOP) // 50)):
+        py = up(value)
+        parts.append(tag("line", class_="grid", x1=_LEFT, x2=width - _RIGHT, y1=py, y2=py))
+        parts.append(tag("text", number(value), x=_LEFT - 7, y=py + 4, text_anchor="end"))
+    middle = (_LEFT + width - _RIGHT) / 2
+    parts.append(tag("text", axis_title(x), class_="title", x=middle, y=height - 8, text_anchor="middle"))
+    centre = (_TOP + bottom) / 2
+    turned = f"rotate(-90 14 {short(centre)})"
+    parts.append(tag("text", axis_title(y), class_="title", x=14, y=centre, text_anchor="middle", transform=turned))
+    return tag("g", *parts, class_="axes")
+
+
+def axis_title(field: Field) -> str:
+    """Return name, unit and which way is better."""
+    unit = "" if field.unit in ("", "1") else f" ({field.unit})"
+    better = {Direction.MAXIMIZE: ", more is better", Direction.MINIMIZE: ", less is better", None: ""}
+    return f"{field.name}{unit}{better[field.direction] if field.objective else ''}"
+
+
+def dots(points: Sequence[tuple[float, float]]) -> Markup:
+    """Return all dots as one path of points with round caps: a dozen bytes each, and quick to draw by the thousand."""
+    return tag("path", class_="dots", d="".join(f"M{short(px)} {short(py)}h0" for px, py in points))
+
+
+def diamond(px: float, py: float, r: float) -> str:
+    """Return a path."""
+    return f"M{short(px)} {short(py - r)}l{short(r)} {short(r)}l{short(-r)} {short(r)}l{short(-r)} {short(-r)}z"
+
+
+def _member(
+    data: ReportData, x: int, y: int, i: int, at: tuple[float, float], cards: frozenset[int], knee: int | None
+) -> Markup:
+    record = data.view.candidates[i]
+    values = ", ".join(f"{data.fields[f].name} {number(data.values[f][i])}" for f in (x, y))
+    said = f"{record.id}: {values}"
+    parts = [tag("title", said + (", knee point" if i == knee else ""))]
+    if i == knee:
+        parts.append(tag("circle", class_="knee", cx=at[0], cy=at[1], r=10))
+    parts.append(tag("path", class_="member", d=diamond(*at, 5.5)))
+    return tag("a", *parts, href=f"#card-{record.id}") if i in cards else tag("g", *parts)
+
+
+def _staircase(
+    data: ReportData, x: int, y: int, members: Sequence[tuple[int, float, float]], across: Scale, up: Scale
+) -> Markup:
+    """Return the border between what the front dominates and what it does not; none where an axis is no objective."""
+    way_x, way_y = data.fields[x].direction, data.fields[y].direction
+    if not (data.fields[x].objective and data.fields[y].objective) or way_x is None or way_y is None:
+        return Markup("")
+    rows = sorted((to_minimise(a, way_x), to_minimise(b, way_y), a, b) for _, a, b in members)
+    best, line = float("inf"), ""
+    for _, worth, a, b in rows:
+        if worth < best:
+            line += f"H{short(across(a))}V{short(up(b))}" if line else f"M{short(across(a))} {short(up(b))}"
+            best = worth
+    return tag("path", class_="stairs", d=line) if line else Markup("")
+
+
+def _cross(px: float, py: float) -> str:
+    return f"M{short(px - 3)} {short(py - 3)}l6 6m-6 0l6 -6"
+
+
+def _figure(extent: tuple[float, float], label: str, parts: Sequence[Markup]) -> Markup:
+    return tag(
+        "svg",
+        tag("title", label),
+        join(parts),
+        class_="plot",
+        viewBox=f"0 0 {short(extent[0])} {short(extent[1])}",
+        role="group",
+        aria_label=label,
+    )
