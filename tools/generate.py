@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import generate_crd
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,7 +37,7 @@ def protobuf() -> None:
         (folder / "__init__.py").touch()
 
 
-GENERATORS = (protobuf,)
+GENERATORS = (protobuf, generate_crd.crd, generate_crd.reference)
 
 if __name__ == "__main__":
     for generator in GENERATORS:

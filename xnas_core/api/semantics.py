@@ -92,10 +92,9 @@ class Checker:
         """Return the text at a path even where its characters are wrong, or None where there is no text."""
         here: Any = self.spec
         for part in path:
-            if isinstance(here, Mapping | list) and (isinstance(here, list) or part in here):
-                here = here[part]
-            else:
+            if isinstance(part, str) and not (isinstance(here, Mapping) and part in here):
                 return None
+            here = here[part]
         return here if isinstance(here, str) and here else None
 
     def say(self, path: DocumentPath, message: str, suggestion: str | None = None) -> None:

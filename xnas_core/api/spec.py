@@ -281,7 +281,7 @@ class EvaluatorsSpec(Model):
     """Candidates trained side by side in one evaluator."""
     queue_name: Name | None = None
     """Kueue LocalQueue."""
-    template: dict[str, Any] = {}
+    template: Annotated[dict[str, Any], Field(max_length=8)] = {}
     """Any PodTemplate fields (metadata, spec), merged over the defaults."""
 
 
