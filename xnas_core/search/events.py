@@ -28,6 +28,8 @@ class Started(_Event):
     data_shape: tuple[int, int, int, int]
     """channels, height, width, classes; (3, 32, 32, 10) in benchmark mode unless the space says otherwise."""
     versions: dict[str, str]
+    references: dict[str, float] = {}
+    """Hypervolume reference values that the data determine, by metric (a table's column: its worst value)."""
 
 
 class LimitsChanged(_Event):
@@ -124,6 +126,17 @@ class Ticked(_Event):
     time: float
 
 
+class Stopped(_Event):
+    """No candidate will be proposed any more. A decision; final attempts and `finished` follow."""
+
+    kind: Literal["stopped"] = "stopped"
+    time: float
+    state: Literal["Complete", "Failed"]
+    """What the search will be once everything has settled."""
+    reason: str
+    message: str
+
+
 class Finished(_Event):
     """The search ended. A decision: `state` is Complete or Failed."""
 
@@ -145,6 +158,7 @@ Event = Annotated[
     | AttemptEnded
     | TaskRequested
     | Ticked
+    | Stopped
     | Finished,
     Field(discriminator="kind"),
 ]

@@ -1,0 +1,164 @@
+"""NSGA-II (Deb et al. 2002) on arrays: pymoo's operators without its objects, and the only import of pymoo.
+
+Objectives are minimised. A row of `values` is one candidate, `violation` its constraint violation (0: feasible).
+Every function is pure; randomness comes from the generator that is given. Ties are broken by position, never by chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.operators.crossover.sbx import cross_sbx
+from pymoo.operators.mutation.pm import mut_pm
+from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
+from pymoo.util.misc import crossover_mask
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_SBX_EXCHANGE = 0.5
+"""Probability that a gene takes part in simulated binary crossover, and that its two children swap (pymoo's default)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Quality of each candidate of a population: a lower rank is better, then a larger crowding distance."""
+
+    rank: Ints
+    crowding: Floats
+
+
+def rank(values: Floats, violation: Floats) -> Ranking:
+    """Return the ranks by constrained domination, and the crowding distances within each rank.
+
+    Feasible candidates are sorted by domination. Infeasible ones come after them, each violation a rank of its own.
+
+    Args:
+        values: (n, m) objectives.
+        violation: (n,) constraint violations.
+
+    Raises:
+        ValueError: a value is not finite. (Infinity would silently count as very bad.)
+    """
+    if not (np.isfinite(values).all() and np.isfinite(violation).all()):
+        raise ValueError("objective values and violations must be finite")
+    ranks = np.zeros(len(values), dtype=np.int64)
+    crowding = np.zeros(len(values))
+    feasible = np.flatnonzero(violation <= 0)
+    fronts = NonDominatedSorting().do(values[feasible]) if len(feasible) else []
+    for number, front in enumerate(fronts):
+        members = feasible[front]
+        ranks[members] = number
+        crowding[members] = _crowding(values[members])
+    infeasible = np.flatnonzero(violation > 0)
+    if len(infeasible):
+        levels, level = np.unique(violation[infeasible], return_inverse=True)
+        ranks[infeasible] = len(fronts) + level
+        for number in range(len(levels)):
+            members = infeasible[level == number]
+            crowding[members] = _crowding(values[members])
+    return Ranking(ranks, crowding)
+
+
+def _crowding(values: Floats) -> Floats:
+    if len(values) <= 2:
+        return np.full(len(values), np.inf)
+    with np.errstate(invalid="ignore"):  # an objective that all have the same value of: inf / nan, counted as 0
+        return np.asarray(calc_crowding_distance(values), dtype=np.float64)
+
+
+def survivors(values: Floats, violation: Floats, count: int) -> Ints:
+    """Return the positions of the `count` best candidates, best first."""
+    ranking = rank(values, violation)
+    order = np.lexsort((np.arange(len(values)), -ranking.crowding, ranking.rank))
+    return order[:count]
+
+
+def tournament(rng: np.random.Generator, ranking: Ranking, pairs: int) -> Ints:
+    """Return (2, pairs) positions of parents, each the winner of a binary tournament.
+
+    Candidates meet in random permutations, so that all take part equally often. A tie goes to the one drawn first.
+    """
+    population = len(ranking.rank)
+    needed = 4 * pairs
+    rounds = -(-needed // population)
+    drawn = np.concatenate([rng.permutation(population) for _ in range(rounds)])[:needed].reshape(2, -1)
+    first, second = drawn
+    worse = (ranking.rank[first] > ranking.rank[second]) | (
+        (ranking.rank[first] == ranking.rank[second]) & (ranking.crowding[first] < ranking.crowding[second])
+    )
+    return np.where(worse, second, first).reshape(2, pairs)
+
+
+def cross_uniform(rng: np.random.Generator, parents: Ints, probability: float) -> tuple[Ints, Bools]:
+    """Return (2, n, genes) children of (2, n, genes) parents, and which pairs were crossed: each gene swaps or not."""
+    _, pairs, genes = parents.shape
+    crossed = rng.random(pairs) < probability
+    swap = (rng.random((pairs, genes)) < 0.5) & crossed[:, None]
+    return np.asarray(crossover_mask(parents, swap), dtype=np.int64), crossed
+
+
+def cross_binary(
+    rng: np.random.Generator, parents: Ints, cardinalities: Ints, probability: float, eta: float
+) -> tuple[Ints, Bools]:
+    """Return children by simulated binary crossover (Deb and Agrawal 1995), rounded to integers, and who was crossed."""
+    _, pairs, genes = parents.shape
+    crossed = rng.random(pairs) < probability
+    children = parents.astype(np.float64)
+    if crossed.any():
+        mated = cross_sbx(
+            children[:, crossed],
+            np.zeros(genes),
+            (cardinalities - 1).astype(np.float64),
+            np.full((int(crossed.sum()), 1), eta),
+            _SBX_EXCHANGE,
+            np.full((int(crossed.sum()), 1), _SBX_EXCHANGE),
+            random_state=rng,
+        )
+        children[:, crossed] = mated
+    return _whole(children, cardinalities), crossed
+
+
+def mutate_uniform(rng: np.random.Generator, genes: Ints, cardinalities: Ints, probability: float) -> Ints:
+    """Return (n, genes) with each gene changed, with `probability`, to another of its values, all equally likely."""
+    chosen = rng.random(genes.shape) < probability
+    steps = rng.integers(1, np.maximum(cardinalities, 2), size=genes.shape)
+    return np.where(chosen, (genes + steps) % cardinalities, genes)
+
+
+def mutate_one(rng: np.random.Generator, genes: Ints, cardinalities: Ints) -> Ints:
+    """Return (n, genes) with exactly one gene of each row changed to another value (Real et al. 2019)."""
+    changeable = np.flatnonzero(cardinalities > 1)
+    if len(changeable) == 0:
+        return genes.copy()
+    places = changeable[rng.integers(0, len(changeable), size=len(genes))]
+    steps = rng.integers(1, cardinalities[places])
+    children = genes.copy()
+    rows = np.arange(len(genes))
+    children[rows, places] = (genes[rows, places] + steps) % cardinalities[places]
+    return children
+
+
+def mutate_polynomial(
+    rng: np.random.Generator, genes: Ints, cardinalities: Ints, probability: float, eta: float
+) -> Ints:
+    """Return (n, genes) after polynomial mutation (Deb and Goyal 1996), rounded to integers."""
+    count, width = genes.shape
+    mutated = mut_pm(
+        genes.astype(np.float64),
+        np.zeros(width),
+        (cardinalities - 1).astype(np.float64),
+        np.full(count, eta),
+        np.full(count, probability),
+        at_least_once=False,
+        random_state=rng,
+    )
+    return _whole(np.asarray(mutated, dtype=np.float64), cardinalities)
+
+
+def _whole(genes: Floats, cardinalities: Ints) -> Ints:
+    return np.clip(np.rint(genes), 0, cardinalities - 1).astype(np.int64)
