@@ -129,3 +129,8 @@ def test_an_undefined_value_is_left_out(plugin: type[_Plugin], tmp_path: Path, m
     monkeypatch.setattr(plugin, "value", None)
     measured, _ = _measure(tmp_path, [_objective("dark")])
     assert "dark" not in measured.metrics
+
+
+def test_a_plug_in_whose_metric_has_another_name_is_refused(plugin: type[_Plugin]) -> None:
+    with pytest.raises(InvalidInputError, match="calls its metric 'dark'"):
+        plan(small_spec(objectives=[_objective("bright")]))

@@ -71,11 +71,7 @@ def plan(spec: ArchitectureSearchSpec) -> Plan:
         elif objective.metric_name in METRICS and objective.parameters:
             raise InvalidInputError(f"objective {objective.name!r}: {objective.metric_name} takes no parameters")
     names = {constraint.metric for constraint in spec.constraints} - {o.name for o in spec.objectives}
-    loaded: dict[str, Objective] = {
-        name: plugins.load(plugins.PluginKind.OBJECTIVE, name)()
-        for name in sorted({*first, *names})
-        if name not in METRICS
-    }
+    loaded = {name: _plugin(name) for name in sorted({*first, *names} - set(METRICS))}
     parameters = {name: objective.parameters for name, objective in first.items()}
     return Plan(
         IntrospectabilitySettings.parse(parameters.get(_INTROSPECTABILITY, {})),
@@ -84,6 +80,15 @@ def plan(spec: ArchitectureSearchSpec) -> Plan:
         tuple(spec.objectives),
         loaded,
     )
+
+
+def _plugin(name: str) -> Objective:
+    plugin: Objective = plugins.load(plugins.PluginKind.OBJECTIVE, name)()
+    if plugin.metric.name != name:
+        raise InvalidInputError(
+            f"objective plug-in {name!r} calls its metric {plugin.metric.name!r}; the two names have to be equal"
+        )
+    return plugin
 
 
 def measure(
