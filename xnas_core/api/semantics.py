@@ -60,6 +60,7 @@ class Checker:
     folder: Path
     faulty: Collection[DocumentPath]
     findings: list[Finding] = field(default_factory=list)
+    _names: dict[PluginKind, list[str]] = field(default_factory=dict)
 
     def run(self) -> list[Finding]:
         """Return all findings."""
@@ -88,6 +89,12 @@ class Checker:
             here = here[part]
         return here
 
+    def names(self, kind: PluginKind) -> list[str]:
+        """Return the names of all plug-ins of a kind, looked up once: that reads every installed package's metadata."""
+        if kind not in self._names:
+            self._names[kind] = plugins.names(kind)
+        return self._names[kind]
+
     def word(self, *path: str | int) -> str | None:
         """Return the text at a path even where its characters are wrong, or None where there is no text."""
         here: Any = self.spec
@@ -106,7 +113,7 @@ class Checker:
         self.findings.append(Finding(("spec", *path), message, None, Severity.WARNING))
 
     def _known(self, kind: PluginKind, what: str, path: DocumentPath, name: str) -> bool:
-        known = plugins.names(kind)
+        known = self.names(kind)
         if name not in known:
             self.say(path, *unknown_name(what, name, known))
         return name in known
@@ -210,7 +217,7 @@ class Checker:
                     message = "a column of a table takes no parameters; remove them"
                     self.say(("objectives", index, "parameters"), message)
                 continue
-            known = {*objectives.METRICS, *plugins.names(PluginKind.OBJECTIVE)}
+            known = {*objectives.METRICS, *self.names(PluginKind.OBJECTIVE)}
             if name not in known:
                 self.say(place, *unknown_name("objective", name, known))
             elif name in objectives.METRICS:
@@ -238,7 +245,7 @@ class Checker:
     def _constraints(self, columns: Collection[str] | None) -> None:
         named = {item["name"] for _, item in self._items("objectives") if isinstance(item.get("name"), str)}
         if columns is None:
-            known = {*objectives.METRICS, *plugins.names(PluginKind.OBJECTIVE)}
+            known = {*objectives.METRICS, *self.names(PluginKind.OBJECTIVE)}
         else:
             known = {*columns, *STATIC_METRICS} if columns else set()
         for index, _ in self._items("constraints"):

@@ -11,12 +11,15 @@ from xnas_core.api.resource import ArchitectureSearch
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like `word`, letter case and `_`, `-` aside, or None."""
+    """Return the known word that is most like `word`, letter case and `_`, `-` aside, or the only one it begins."""
     plain: dict[str, str] = {}
     for name in known:
         plain.setdefault(_plain(name), name)
     close = difflib.get_close_matches(_plain(word[:128]), plain, 1, cutoff=0.6)
-    return plain[close[0]] if close else None
+    if close:
+        return plain[close[0]]
+    longer = [name for spelt, name in plain.items() if len(word) > 2 and spelt.startswith(_plain(word))]
+    return longer[0] if len(longer) == 1 else None
 
 
 def _plain(word: str) -> str:

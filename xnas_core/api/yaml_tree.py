@@ -174,11 +174,10 @@ class _Reader:
     def _scalar(self, event: yaml.ScalarEvent, line: int, column: int) -> None:
         self._count(1, line, column)
         self._refuse_tag(event.tag, line, column)
-        if any("\ud800" <= character <= "\udfff" for character in event.value):
-            raise YamlFlawError(
-                line, column, "holds half of a character (a surrogate escape); write the character itself"
-            )
-        value = self._resolve(event.value, line, column) if event.implicit[0] and event.style is None else event.value
+        text = _whole(event.value)
+        if text is None:
+            raise YamlFlawError(line, column, "holds half of a character (a surrogate escape); write the character out")
+        value = self._resolve(text, line, column) if event.implicit[0] and event.style is None else text
         if self._awaits_key():
             self._key(value, line, column)
             return
@@ -282,3 +281,13 @@ def _number(text: str) -> Any:
     if _NAN.match(text):
         return float("nan")
     return text
+
+
+def _whole(text: str) -> str | None:
+    """Return a text with the pairs of surrogate escapes that JSON writes joined; None if half of one is left."""
+    if not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return None
