@@ -90,6 +90,24 @@ def check_values(table: Path, key: str, numeric: Sequence[str]) -> None:
                     raise TableError(f'has "{row[place][:40]}" {where}, but every value must be a finite number')
 
 
+def column_ranges(table: Path, columns: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return the smallest and largest value of each column of a table that `check_values` found good.
+
+    Raises:
+        TableError: the table cannot be read, or lacks a column.
+    """
+    with _rows(table) as rows:
+        header = [name.strip() for name in next(rows, [])]
+        missing = next((name for name in columns if name not in header), None)
+        if missing is not None:
+            raise TableError(f'has no column "{missing}"')
+        places = [header.index(name) for name in columns]
+        values = [[float(row[place]) for place in places] for row in rows if row]
+    if not values:
+        raise TableError("has no rows below the names of its columns")
+    return {name: (min(column), max(column)) for name, column in zip(columns, zip(*values, strict=True), strict=True)}
+
+
 def _finite(text: str) -> bool:
     try:
         return math.isfinite(float(text))
