@@ -67,7 +67,8 @@ def find_trained(folder: Path, candidate_id: str) -> Trained:
 def _unknown(candidate_id: str, candidates: Sequence[str]) -> UnknownNameError:
     close = difflib.get_close_matches(candidate_id, candidates, 1, 0.7)
     # A search may have thousands of candidates.
-    return UnknownNameError("candidate", candidate_id, candidates[:8], next(iter(close), None))
+    more = [f"and {len(candidates) - 8} more"] if len(candidates) > 8 else []
+    return UnknownNameError("candidate", candidate_id, [*candidates[:8], *more], next(iter(close), None))
 
 
 def validation_images(folder: Path, candidate_id: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -50,7 +51,7 @@ def check(explanation: Explanation, samples: Samples) -> Explanation:
     """Return the explanation on the CPU.
 
     Raises:
-        ExplainerError: a shape is wrong or a value is NaN or infinite.
+        ExplainerError: a shape is wrong, a value is NaN or infinite, or the parameters are not JSON.
     """
     attributions = explanation.attributions.detach().cpu().float()
     count, channels, height, width = samples.images.shape
@@ -66,6 +67,10 @@ def check(explanation: Explanation, samples: Samples) -> Explanation:
     for what, values in (("attributions", attributions), ("deltas", deltas)):
         if values is not None and not bool(values.isfinite().all()):
             raise ExplainerError(f"some {what} are NaN or infinite")
+    try:
+        json.dumps(dict(explanation.parameters), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ExplainerError(f"its parameters are not plain strings, numbers and booleans ({error})") from error
     return Explanation(attributions, deltas, explanation.parameters)
 
 
