@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _SBX_EXCHANGE = 0.5
-"""Probability that a gene takes part in simulated binary crossover, and that its two children swap (pymoo's default)."""
+"""Probability that a gene takes part in simulated binary crossover, and that its children swap (as pymoo's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ def tournament(rng: np.random.Generator, ranking: Ranking, pairs: int) -> Ints:
     population = len(ranking.rank)
     needed = 4 * pairs
     rounds = -(-needed // population)
-    drawn = np.concatenate([rng.permutation(population) for _ in range(rounds)])[:needed].reshape(2, -1)
-    first, second = drawn
+    drawn = np.concatenate([rng.permutation(population) for _ in range(rounds)])[:needed]
+    first, second = drawn.reshape(-1, 2).T
     worse = (ranking.rank[first] > ranking.rank[second]) | (
         (ranking.rank[first] == ranking.rank[second]) & (ranking.crowding[first] < ranking.crowding[second])
     )
@@ -97,7 +97,7 @@ def tournament(rng: np.random.Generator, ranking: Ranking, pairs: int) -> Ints:
 def cross_uniform(rng: np.random.Generator, parents: Ints, probability: float) -> tuple[Ints, Bools]:
     """Return (2, n, genes) children of (2, n, genes) parents, and which pairs were crossed: each gene swaps or not."""
     _, pairs, genes = parents.shape
-    crossed = rng.random(pairs) < probability
+    crossed: Bools = np.less(rng.random(pairs), probability)
     swap = (rng.random((pairs, genes)) < 0.5) & crossed[:, None]
     return np.asarray(crossover_mask(parents, swap), dtype=np.int64), crossed
 
@@ -105,9 +105,9 @@ def cross_uniform(rng: np.random.Generator, parents: Ints, probability: float) -
 def cross_binary(
     rng: np.random.Generator, parents: Ints, cardinalities: Ints, probability: float, eta: float
 ) -> tuple[Ints, Bools]:
-    """Return children by simulated binary crossover (Deb and Agrawal 1995), rounded to integers, and who was crossed."""
+    """Return children by simulated binary crossover (Deb and Agrawal 1995), rounded, and who was crossed."""
     _, pairs, genes = parents.shape
-    crossed = rng.random(pairs) < probability
+    crossed: Bools = np.less(rng.random(pairs), probability)
     children = parents.astype(np.float64)
     if crossed.any():
         mated = cross_sbx(

@@ -51,11 +51,9 @@ class Problem:
         self.known_reference = tuple(self._reference(index, shape, references) for index in range(len(self.objectives)))
         """Reference value of each objective (minimised), or None where the first population decides."""
 
-    def _static_name(self, metric: str) -> str | None:
+    def _static_name(self, name: str) -> str | None:
         """Return the static metric behind a constraint's metric, which may be the name of an objective."""
-        for objective in self.objectives:
-            if objective.name == metric:
-                metric = objective.metric_name
+        metric = next((o.metric_name for o in self.objectives if o.name == name), name)
         return metric if metric in STATIC else None
 
     def _reference(self, index: int, shape: DataShape, references: Mapping[str, float]) -> float | None:
@@ -75,21 +73,26 @@ class Problem:
         """
         values = []
         for objective in self.objectives:
-            value = metrics.get(objective.name, metrics.get(objective.metric_name))
+            value = self._look_up(metrics, objective.name)
             if value is None or not math.isfinite(value):
                 return None
             values.append(to_minimise(float(value), objective.direction))
         return tuple(values)
+
+    def _look_up(self, metrics: Mapping[str, float], name: str) -> float | None:
+        if name not in metrics:
+            name = next((o.metric_name for o in self.objectives if o.name == name), name)
+        return metrics.get(name)
 
     def own_sign(self, values: Values) -> tuple[float, ...]:
         """Inverse of the sign rule."""
         return tuple(to_minimise(v, o.direction) for v, o in zip(values, self.objectives, strict=True))
 
     def violation(self, metrics: Mapping[str, float]) -> float | None:
-        """Return the sum of violations of measured constraints, each relative to its bound; None if one is undefined."""
+        """Return the sum of violations of measured constraints, relative to their bounds; None if one is undefined."""
         total = 0.0
         for constraint in self._measured_constraints:
-            value = metrics.get(constraint.metric)
+            value = self._look_up(metrics, constraint.metric)
             if value is None or not math.isfinite(value):
                 return None
             total += _excess(constraint, value)

@@ -1,0 +1,219 @@
+"""Tasks and their attempts: what runs, what waits, what has ended, and which failures count (protocol.md §6-7)."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from xnas_core.tasks import PREEMPTION_LIMIT, EndReason, FailureClass, TaskKind, classify
+
+RUNNING = "running"
+SUCCEEDED = "succeeded"
+
+
+class TaskRef(NamedTuple):
+    """A task: at most one for each kind and candidate."""
+
+    kind: TaskKind
+    candidate: str
+
+
+class TaskState(StrEnum):
+    """Lifecycle: open (waits, or has a running attempt) -> succeeded | failed (for good)."""
+
+    OPEN = "open"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt. `outcome` is "running", "succeeded" or an EndReason's value."""
+
+    number: int
+    task_id: str
+    evaluator: str
+    started: float
+    ended: float | None = None
+    outcome: str = RUNNING
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Task:
+    """One task and all its attempts, oldest first.
+
+    Attributes:
+        order: place among the tasks of its kind.
+        failed: attempts that count against backoffLimit.
+        preempted: attempts that ended through no fault of the task.
+    """
+
+    ref: TaskRef
+    order: int
+    fidelity: int
+    parameters: dict[str, Any] = field(default_factory=dict)
+    state: TaskState = TaskState.OPEN
+    failed: int = 0
+    preempted: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
+
+    def attempt(self, number: int) -> Attempt | None:
+        """Return an attempt by its number, or None if there was none."""
+        return self.attempts[number - 1] if 1 <= number <= len(self.attempts) else None
+
+    def running(self) -> Attempt | None:
+        """Return the attempt that runs: the last one, or none."""
+        return self.attempts[-1] if self.attempts and self.attempts[-1].outcome == RUNNING else None
+
+    def succeeded_attempt(self) -> int | None:
+        """Return the number of the attempt whose result was taken."""
+        return next((a.number for a in self.attempts if a.outcome == SUCCEEDED), None)
+
+
+# Someone waits for an explanation that was asked for; evaluations come before the work of the end.
+_PRIORITY = {TaskKind.EXPLAIN: 0, TaskKind.REFINE: 0, TaskKind.EVALUATE: 1, TaskKind.FINALISE: 2}
+
+
+class Ledger:
+    """All tasks of a search."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[TaskRef, Task] = {}
+        self.preempted_attempts = 0
+        self._waiting: dict[TaskRef, None] = {}
+        self._running: dict[TaskRef, None] = {}
+        self._open: dict[TaskKind, dict[TaskRef, None]] = {kind: {} for kind in TaskKind}
+
+    def open(self, ref: TaskRef, order: int, fidelity: int, parameters: dict[str, Any] | None = None) -> None:
+        """Make a task wait for an attempt; one that has ended is opened again, with its failures forgiven."""
+        task = self.tasks.get(ref)
+        if task is None:
+            task = self.tasks[ref] = Task(ref, order, fidelity)
+        elif task.state is TaskState.OPEN:
+            return
+        task.state, task.failed, task.preempted = TaskState.OPEN, 0, 0
+        task.fidelity, task.parameters = fidelity, dict(parameters or {})
+        self._open[ref.kind][ref] = None
+        if task.running() is None:
+            self._waiting[ref] = None
+
+    def start(self, ref: TaskRef, number: int, task_id: str, evaluator: str, time: float) -> None:
+        """Record that an attempt was given to an evaluator."""
+        self.tasks[ref].attempts.append(Attempt(number, task_id, evaluator, time))
+        self._waiting.pop(ref, None)
+        self._running[ref] = None
+
+    def succeed(self, ref: TaskRef, number: int, time: float) -> bool:
+        """Take a result; return False if it is not the first one, or comes from nowhere (protocol.md §6.5)."""
+        task = self.tasks.get(ref)
+        attempt = task.attempt(number) if task else None
+        if task is None or attempt is None or task.state is not TaskState.OPEN:
+            return False
+        attempt.outcome, attempt.ended = SUCCEEDED, time
+        self._close(task, TaskState.SUCCEEDED)
+        return True
+
+    def end(self, ref: TaskRef, number: int, reason: EndReason, message: str, time: float, backoff_limit: int) -> bool:
+        """Record that a running attempt ended without a result; return whether the task has failed for good by it."""
+        task = self.tasks.get(ref)
+        attempt = task.running() if task else None
+        if task is None or attempt is None or attempt.number != number:
+            return False
+        attempt.outcome, attempt.message, attempt.ended = reason.value, message, time
+        self._running.pop(ref, None)
+        if task.state is not TaskState.OPEN:
+            return False
+        end = classify(reason)
+        if end is FailureClass.PREEMPTED:
+            task.preempted += 1
+            self.preempted_attempts += 1
+        counts = end is FailureClass.FAILED or (end is FailureClass.PREEMPTED and task.preempted > PREEMPTION_LIMIT)
+        task.failed += counts
+        if end is FailureClass.FINAL or task.failed > backoff_limit:
+            self._close(task, TaskState.FAILED)
+            return True
+        self._waiting[ref] = None
+        return False
+
+    def _close(self, task: Task, state: TaskState) -> None:
+        task.state = state
+        self._waiting.pop(task.ref, None)
+        self._open[task.ref.kind].pop(task.ref, None)
+        if task.running() is None:
+            self._running.pop(task.ref, None)
+
+    def running(self) -> Iterator[Task]:
+        """Yield the tasks that have a running attempt, whatever has become of the task, oldest attempt first."""
+        return (self.tasks[ref] for ref in list(self._running))
+
+    def running_count(self, kind: TaskKind) -> int:
+        """Return the number of running attempts of a kind."""
+        return sum(ref.kind is kind for ref in self._running)
+
+    def open_tasks(self, kind: TaskKind) -> list[Task]:
+        """Return the tasks of a kind that have not ended, in order."""
+        return sorted((self.tasks[ref] for ref in self._open[kind]), key=lambda task: task.order)
+
+    def open_count(self, kind: TaskKind) -> int:
+        """Return the number of tasks of a kind that have not ended."""
+        return len(self._open[kind])
+
+    def waiting(self, limit: int, wanted: Callable[[Task], bool]) -> list[TaskRef]:
+        """Return at most `limit` tasks that wait for a slot and are wanted, the most urgent first."""
+        tasks = (self.tasks[ref] for ref in self._waiting)
+        chosen = heapq.nsmallest(
+            limit, (t for t in tasks if wanted(t)), key=lambda t: (_PRIORITY[t.ref.kind], t.order, t.ref.kind.value)
+        )
+        return [task.ref for task in chosen]
+
+    def to_document(self) -> list[dict[str, Any]]:
+        """Return all tasks as JSON values; `from_document` is the inverse."""
+        return [
+            {
+                "kind": task.ref.kind.value,
+                "candidate": task.ref.candidate,
+                "order": task.order,
+                "fidelity": task.fidelity,
+                "parameters": task.parameters,
+                "state": task.state.value,
+                "failed": task.failed,
+                "preempted": task.preempted,
+                "attempts": [
+                    [a.number, a.task_id, a.evaluator, a.started, a.ended, a.outcome, a.message] for a in task.attempts
+                ],
+            }
+            for task in sorted(self.tasks.values(), key=lambda task: (task.ref.kind.value, task.order))
+        ]
+
+    @staticmethod
+    def from_document(document: list[dict[str, Any]], preempted_attempts: int) -> Ledger:
+        """Read what `to_document` wrote."""
+        ledger = Ledger()
+        ledger.preempted_attempts = preempted_attempts
+        started: list[tuple[float, TaskRef]] = []
+        for entry in document:
+            ref = TaskRef(TaskKind(entry["kind"]), entry["candidate"])
+            task = Task(
+                ref,
+                entry["order"],
+                entry["fidelity"],
+                entry["parameters"],
+                TaskState(entry["state"]),
+                entry["failed"],
+                entry["preempted"],
+                [Attempt(*attempt) for attempt in entry["attempts"]],
+            )
+            ledger.tasks[ref] = task
+            running = task.running()
+            if task.state is TaskState.OPEN:
+                ledger._open[ref.kind][ref] = None
+                if running is None:
+                    ledger._waiting[ref] = None
+            if running is not None:
+                started.append((running.started, ref))
+        ledger._running = {ref: None for _, ref in sorted(started)}
+        return ledger

@@ -1,0 +1,188 @@
+"""The turn of the loop (protocol.md §8): take, decide, write, act. The only place where the engine meets the world."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from xnas_core.dispatch.interface import (
+    AttemptCompleted,
+    AttemptFailed,
+    Dispatcher,
+    FreeSlot,
+    HeldAttempt,
+    ProgressMade,
+)
+from xnas_core.journal import Journal
+from xnas_core.search import events as ev
+from xnas_core.search.engine import Engine
+from xnas_core.tasks import Assignment, Progress, TaskFailure, TaskResult, attempt_prefix
+
+LoopOutcome = Literal["finished", "stopped"]
+
+IDLE_SECONDS = 1.0
+"""How long a turn waits at most; deadlines are noticed that late."""
+
+
+class SearchLoop:
+    """Runs one engine to its end.
+
+    Args:
+        engine: state so far.
+        journal: where its events go.
+        dispatcher: serves the evaluators; None for searches that need none.
+        on_turn: called after each turn that changed something, when that is durable.
+        on_attempt: called with each sign of life of an attempt.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        dispatcher: Dispatcher | None,
+        *,
+        on_turn: Callable[[], None] = lambda: None,
+        on_attempt: Callable[[Progress], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._dispatcher = dispatcher
+        self._on_turn = on_turn
+        self._on_attempt = on_attempt
+        self._clock = clock
+        self._stopping = False
+        self._requests: list[ev.Event] = []
+
+    def request_stop(self) -> None:
+        """Start nothing new, and return once no attempt runs any more: whoever owns the evaluators ends them."""
+        self._stopping = True
+
+    def change_limits(self, spec_document: Mapping[str, Any]) -> None:
+        """Let changed limits take effect with the next turn."""
+        self._requests.append(ev.LimitsChanged(time=self._clock(), spec=dict(spec_document)))
+
+    async def run(self) -> LoopOutcome:
+        """Run until the search has finished or was stopped.
+
+        Raises:
+            LostOwnershipError: another process goes on with the search.
+            StoreError: the journal cannot be written; nothing was acted on since the last segment.
+        """
+        held = self._held()
+        if held:
+            self._requests.insert(0, ev.Resumed(time=self._clock()))
+        if self._dispatcher is not None:
+            self._dispatcher.hold(held)
+        while True:
+            changed = await self._turn()
+            if self._engine.finished is not None:
+                return "finished"
+            if self._stopping and not any(True for _ in self._engine.ledger.running()):
+                return "stopped"
+            if self._dispatcher is None:
+                if not changed:
+                    return "finished" if self._engine.finished else "stopped"
+                await asyncio.sleep(0)
+            elif not changed:
+                await self._dispatcher.wait(IDLE_SECONDS)
+
+    async def _turn(self) -> bool:
+        """Do one turn; return whether anything happened."""
+        events: list[ev.Event] = []
+        ended: list[str] = []
+        for request in self._requests:
+            self._note(request, events)
+        self._requests.clear()
+        for news in self._dispatcher.take() if self._dispatcher else ():
+            match news:
+                case AttemptCompleted(result):
+                    self._note(_succeeded(result, self._clock()), events)
+                    ended.append(result.task_id)
+                case AttemptFailed(failure):
+                    self._note(_ended(failure, self._clock()), events)
+                    ended.append(failure.task_id)
+                case ProgressMade(progress):
+                    self._on_attempt(progress)
+        assignments = [] if self._stopping else self._decide_and_match(events)
+        if events:
+            await asyncio.to_thread(self._journal.append, events)
+            if self._journal.wants_snapshot():
+                state = self._engine.to_document()
+                await asyncio.to_thread(self._journal.snapshot, state)
+        if self._dispatcher is not None:
+            for task_id in ended:
+                self._dispatcher.acknowledge(task_id)
+            for slot, assignment in assignments:
+                self._dispatcher.assign(slot, assignment)
+            for task_id in self._engine.unwanted():
+                self._dispatcher.cancel(task_id)
+        if events:
+            self._on_turn()
+        return bool(events)
+
+    def _note(self, event: ev.Event, events: list[ev.Event]) -> None:
+        self._engine.handle(event)
+        events.append(event)
+
+    def _decide_and_match(self, events: list[ev.Event]) -> list[tuple[FreeSlot, Assignment]]:
+        slots = list(self._dispatcher.free_slots()) if self._dispatcher else []
+        # A graph-only search decides one batch a turn, so that its segments stay small.
+        while decisions := self._engine.decide(len(slots), self._clock()):
+            for decision in decisions:
+                self._note(decision, events)
+            if self._dispatcher is None:
+                break
+        assignments = []
+        for slot, ref in zip(slots, self._engine.runnable(len(slots)), strict=False):
+            assignment = self._engine.assignment(ref)
+            started = ev.AttemptStarted(
+                time=self._clock(),
+                task=ref.kind,
+                candidate=ref.candidate,
+                attempt=assignment.attempt,
+                evaluator=slot.evaluator,
+                task_id=assignment.task_id,
+            )
+            self._note(started, events)
+            assignments.append((slot, assignment))
+        return assignments
+
+    def _held(self) -> list[HeldAttempt]:
+        """Return the attempts that the journal says are running."""
+        held = []
+        for task in self._engine.ledger.running():
+            attempt = task.running()
+            if attempt is not None:
+                prefix = attempt_prefix(task.ref.candidate, task.ref.kind, attempt.number)
+                deadline = self._engine.spec.limits.evaluation_deadline_seconds
+                held.append(HeldAttempt(attempt.task_id, attempt.evaluator, prefix, deadline))
+        return held
+
+
+def _succeeded(result: TaskResult, now: float) -> ev.Succeeded:
+    return ev.Succeeded(
+        time=now,
+        task=result.kind,
+        candidate=result.candidate_id,
+        attempt=result.attempt,
+        metrics=result.metrics,
+        errors=result.errors,
+        timings=result.timings,
+        artifacts=result.artifacts,
+        environment=result.environment,
+    )
+
+
+def _ended(failure: TaskFailure, now: float) -> ev.AttemptEnded:
+    return ev.AttemptEnded(
+        time=now,
+        task=failure.kind,
+        candidate=failure.candidate_id,
+        attempt=failure.attempt,
+        reason=failure.reason,
+        message=failure.message,
+    )
