@@ -63,7 +63,7 @@ def panel(title: str, rows: Sequence[Row], signed: bool) -> bytes:
     if len(shown) < len(rows):
         title = f"{title} ({len(shown)} of {len(rows)} samples)"
     draw.text((_GAP, 8), _fit(title, font, WIDTH - 2 * _GAP), _INK, font)
-    for column, caption in enumerate(("image", "attribution", "overlay")):
+    for column, caption in enumerate(("image", "attribution", "overlay", " true class, prediction")):
         draw.text((_GAP + column * (_TILE + _GAP), 44), caption, _SOFT, small)
     for number, row in enumerate(shown):
         _draw_row(canvas, draw, row, _HEADER + number * (_TILE + _GAP), font)
@@ -99,9 +99,7 @@ def _draw_legend(
     canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, signed: bool, font: ImageFont.FreeTypeFont
 ) -> None:
     ramp = np.linspace(-1.0 if signed else 0.0, 1.0, 220)[None, :].repeat(24, axis=0)
-    left_text, right_text = ("against", "for the class; each row has its own scale") if signed else ("none", "most")
-    if not signed:
-        right_text += "; each row has its own scale"
+    left_text, right_text = ("against", "for the class; scaled by row") if signed else ("none", "most; scaled by row")
     draw.text((_GAP, top - 1), left_text, _SOFT, font)
     left = _GAP + int(font.getlength(left_text)) + 8
     canvas.paste(Image.fromarray(colour(ramp)), (left, top))
