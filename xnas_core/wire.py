@@ -29,11 +29,6 @@ class MalformedMessageError(InvalidInputError):
     reason = "MalformedMessage"
 
 
-def explain(error: ValidationError) -> str:
-    """Return the first mistakes of a failed validation as one line."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors()[:3])
-
-
 # --- evaluator -> server -------------------------------------------------------------------------------------------
 
 
@@ -147,7 +142,7 @@ def _read_progress(message: pb.Progress) -> Progress:
             metrics=dict(message.metrics),
         )
     except ValidationError as error:
-        raise MalformedMessageError(f"progress of {message.task_id[:40]!r}: {explain(error)}") from error
+        raise MalformedMessageError(f"progress of {message.task_id[:40]!r}: {m.explain(error)}") from error
 
 
 def _check_task_id(task_id: str) -> str:
@@ -174,7 +169,7 @@ def _read_failed(message: pb.Failed) -> m.Failed | m.Rejected:
     try:
         failure = TaskFailure.model_validate_json(message.failure_json)
     except ValidationError as error:
-        return m.Rejected(task_id, f"the failure is not valid: {m.bounded(explain(error))[:3000]}")
+        return m.Rejected(task_id, f"the failure is not valid: {m.bounded(m.explain(error))[:3000]}")
     if failure.task_id != task_id:
         return m.Rejected(task_id, f"the failure belongs to the attempt {failure.task_id!r}")
     return m.Failed(failure)
@@ -191,7 +186,7 @@ def read_result(data: bytes) -> TaskResult:
     try:
         return TaskResult.model_validate_json(data)
     except ValidationError as error:
-        raise InvalidInputError(f"the result is not valid: {explain(error)}") from error
+        raise InvalidInputError(f"the result is not valid: {m.explain(error)}") from error
 
 
 def to_json(value: BaseModel) -> bytes:
@@ -253,4 +248,4 @@ def read_response(message: pb.ConnectResponse) -> Iterator[m.ServerMessage]:
             config = EvaluationConfig.model_validate_json(message.welcome.config_json)
             yield m.Welcome(message.welcome.heartbeat_seconds, message.welcome.grace_seconds, config)
     except ValidationError as error:
-        raise MalformedMessageError(f"the server's {which} cannot be read: {explain(error)}") from error
+        raise MalformedMessageError(f"the server's {which} cannot be read: {m.explain(error)}") from error

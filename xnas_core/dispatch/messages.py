@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from xnas_core.tasks import Assignment, EvaluationConfig, Progress, TaskFailure, TaskResult
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -23,6 +25,11 @@ def bounded(text: str) -> str:
     mark = "\n[...]\n"
     head = (MAX_TEXT - len(mark)) // 4
     return text[:head] + mark + text[-(MAX_TEXT - len(mark) - head) :]
+
+
+def explain(error: ValidationError) -> str:
+    """Return the first mistakes of a failed validation as one line."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors()[:3])
 
 
 @dataclass(frozen=True, slots=True)
