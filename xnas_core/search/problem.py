@@ -20,7 +20,7 @@ Values = tuple[float, ...]
 
 
 def parse_spec(document: Mapping[str, Any]) -> ArchitectureSearchSpec:
-    """Return the spec of a JSON document; raise pydantic.ValidationError. The models are strict: JSON is their input."""
+    """Return the spec of a JSON document; raise pydantic.ValidationError. Strict models read JSON, not Python."""
     return ArchitectureSearchSpec.model_validate_json(orjson.dumps(document))
 
 

@@ -47,6 +47,11 @@ def view(engine: Engine, name: str) -> SearchView:
     )
 
 
+def record(engine: Engine, number: int) -> CandidateRecord:
+    """Return one candidate at this moment, by its number."""
+    return _record(engine, engine.candidates[number], number in engine.archive.keys)
+
+
 def _record(engine: Engine, candidate: Candidate, on_front: bool) -> CandidateRecord:
     tasks = [engine.ledger.tasks.get(TaskRef(kind, candidate.id)) for kind in TaskKind]
     history = tuple(
