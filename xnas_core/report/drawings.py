@@ -139,7 +139,7 @@ def _places(drawing: Drawing, layers: Mapping[str, int], across: bool) -> dict[s
         crowd.setdefault(layers[node.id], []).append(node.id)
     half = {node.id: max(14.0, len(node.label) * _CHARACTER / 2 + 9) for node in drawing.nodes}
     widest = max((len(edge.label) for edge in drawing.edges if edge.label), default=0) * _CHARACTER
-    step_across = max(72.0, widest + 2 * max(half.values()) + 10) if across else 2 * max(half.values()) + 24
+    step_across = max(72.0, widest + 2 * max(half.values()) + 22) if across else 2 * max(half.values()) + 24
     places = {}
     for node in drawing.nodes:
         row = crowd[layers[node.id]]

@@ -74,6 +74,7 @@ def render(view: SearchView, read: Callable[[str], bytes]) -> str:
             cards=cards(data, space, read, summary.knee),
             card_limit=CARD_LIMIT,
             lineages=[lineage(data, i) for i in chosen],
+            lineage_first=summary.knee if summary.knee is not None else next(iter(chosen), None),
             lineage_limit=LINEAGE_LIMIT,
             genes=account.genes(data, space),
             ended=account.ended_attempts(view),
@@ -88,14 +89,15 @@ def render(view: SearchView, read: Callable[[str], bytes]) -> str:
     )
 
 
-def _multiples(data: ReportData) -> list[dict[str, object]]:
-    """Return small plots of each objective over each cost that is known and varies."""
-    made: list[dict[str, object]] = []
-    for x in (place for name in _COSTS if (place := data.field(name)) is not None):
-        values = {value for value in data.values[x] if value is not None}
-        if len(values) < 2:
-            continue
-        made.extend({"x": x, "y": y, "svg": scatter(data, x, y, (360.0, 240.0))} for y in data.objectives if x != y)
+def _multiples(data: ReportData) -> list[tuple[str, list[tuple[int, int, Markup]]]]:
+    """Return, for each objective, small plots of it over each cost that is known and varies."""
+    known = [place for name in _COSTS if (place := data.field(name)) is not None]
+    varying = [x for x in known if len({value for value in data.values[x] if value is not None}) > 1]
+    made = []
+    for y in data.objectives:
+        plots = [(x, y, scatter(data, x, y, (360.0, 240.0))) for x in varying if x != y]
+        if plots:
+            made.append((data.fields[y].name, plots))
     return made
 
 
@@ -138,6 +140,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         number=numbers.number,
+        tick=numbers.tick,
         duration=numbers.duration,
         plural=numbers.plural,
         grouped=numbers.grouped,

@@ -9,10 +9,15 @@ _THIN = "\u202f"
 
 
 def number(value: float | None, unit: str = "1") -> str:
-    """Return a number with four figures and its unit; large whole numbers as "12 345" or "1.23 M"."""
+    """Return a number with four figures and its unit; whole numbers as "12 345" or "1.230 M"."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    return _plain(value) + _unit(unit)
+    return _plain(value, "#.4g") + _unit(unit)
+
+
+def tick(value: float) -> str:
+    """Return a round number as short as it can be: "0.1", "200 000", "1 M"."""
+    return _plain(value, ".4g")
 
 
 def with_error(value: float | None, error: float | None, unit: str = "1") -> str:
@@ -55,14 +60,14 @@ def grouped(value: int) -> str:
     return f"{value:,}".replace(",", _THIN) if abs(value) >= 10_000 else str(value)
 
 
-def _plain(value: float) -> str:
+def _plain(value: float, form: str) -> str:
     if abs(value) >= 999_950:
         for power, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
             if abs(value) >= power * 0.99995:
-                return f"{value / power:.4g}{_THIN}{letter}"
+                return f"{value / power:{form}}{_THIN}{letter}".replace("." + _THIN, _THIN)
     if value == round(value) or abs(value) >= 9_999.5:
         return grouped(round(value))
-    return f"{value:.4g}"
+    return f"{value:{form}}".removesuffix(".")
 
 
 def _unit(unit: str) -> str:

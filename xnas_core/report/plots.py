@@ -14,7 +14,7 @@ from markupsafe import Markup
 from xnas_core.api.spec import Direction
 from xnas_core.objectives import to_minimise
 from xnas_core.report.data import Field, ReportData, steps
-from xnas_core.report.numbers import number, plural
+from xnas_core.report.numbers import number, plural, tick
 from xnas_core.report.svg import Scale, join, short, tag, ticks
 
 WIDTH, HEIGHT = 720.0, 420.0
@@ -73,8 +73,8 @@ def hypervolume_plot(data: ReportData) -> Markup:
     """Return the hypervolume over finished evaluations, as steps."""
     points = steps(data.view.history)
     extent = (WIDTH, 260.0)
-    across = Scale.of([0.0, *(float(p.evaluations) for p in points)], _LEFT, extent[0] - _RIGHT)
-    up = Scale.of([0.0, *(p.hypervolume for p in points)], extent[1] - _BOTTOM, _TOP)
+    across = Scale.of([float(p.evaluations) for p in points], _LEFT, extent[0] - _RIGHT)
+    up = Scale.of([p.hypervolume for p in points], extent[1] - _BOTTOM, _TOP)
     line = ""
     for place, point in enumerate(points):
         px, py = short(across(point.evaluations)), short(up(point.hypervolume))
@@ -94,14 +94,14 @@ def axes(across: Scale, up: Scale, x: Field, y: Field, extent: tuple[float, floa
     width, height = extent
     bottom = height - _BOTTOM
     parts: list[Markup] = []
-    for value in ticks(across.low, across.high, int((width - _LEFT) // 90)):
+    for value in ticks(across.low, across.high, int((width - _LEFT) // 70)):
         px = across(value)
         parts.append(tag("line", class_="grid", x1=px, x2=px, y1=_TOP, y2=bottom))
-        parts.append(tag("text", number(value), x=px, y=bottom + 16, text_anchor="middle"))
-    for value in ticks(up.low, up.high, int((bottom - _TOP) // 50)):
+        parts.append(tag("text", tick(value), x=px, y=bottom + 16, text_anchor="middle"))
+    for value in ticks(up.low, up.high, int((bottom - _TOP) // 45)):
         py = up(value)
         parts.append(tag("line", class_="grid", x1=_LEFT, x2=width - _RIGHT, y1=py, y2=py))
-        parts.append(tag("text", number(value), x=_LEFT - 7, y=py + 4, text_anchor="end"))
+        parts.append(tag("text", tick(value), x=_LEFT - 7, y=py + 4, text_anchor="end"))
     middle = (_LEFT + width - _RIGHT) / 2
     parts.append(tag("text", axis_title(x), class_="title", x=middle, y=height - 8, text_anchor="middle"))
     centre = (_TOP + bottom) / 2

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from xnas_core.objectives import to_minimise
 from xnas_core.report.data import ReportData
-from xnas_core.report.numbers import duration, grouped, number, plural, with_error
+from xnas_core.report.numbers import duration, grouped, number, plural, tick, with_error
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchState, SearchView
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A figure on the first screen; `candidate` is the id of the one it speaks of, or ""."""
+    """A figure on the first screen: value, "± standard error", detail; `candidate`: id of the one it speaks of."""
 
     label: str
     value: str
+    spread: str = ""
     detail: str = ""
     candidate: str = ""
 
@@ -127,11 +128,12 @@ def _tiles(data: ReportData, knee: int | None) -> list[Tile]:
         best = _best(data, k)
         if best is not None:
             shown = with_error(best.objectives[k], best.errors.get(objective.name), data.fields[k].unit)
-            tiles.append(Tile(f"Best {objective.name}", shown, best.id, best.id))
+            value, sign, error = shown.partition(" ± ")
+            tiles.append(Tile(f"Best {objective.name}", value, sign.lstrip() + error, best.id, best.id))
     if knee is not None:
         record = view.candidates[knee]
         values = " · ".join(number(value) for value in record.objectives)
-        tiles.append(Tile("Knee point", values, record.id, record.id))
+        tiles.append(Tile("Knee point", values, "", record.id, record.id))
     done = count(view, CandidateState.SUCCEEDED, CandidateState.FAILED)
     failed, limit = count(view, CandidateState.FAILED), view.spec.limits.max_evaluations
     detail = [f"{grouped(failed)} failed"] if failed else []
@@ -139,12 +141,12 @@ def _tiles(data: ReportData, knee: int | None) -> list[Tile]:
         detail.append(f"of {grouped(limit)} allowed")
     tiles.append(Tile("Front", plural(len(data.front), "member")))
     if view.reference_point is not None and view.history:
-        reference = ", ".join(number(value) for value in view.reference_point)
-        tiles.append(Tile("Hypervolume", number(view.hypervolume), f"reference ({reference})"))
-    tiles.append(Tile("Evaluations", grouped(done), ", ".join(detail)))
+        reference = ", ".join(tick(value) for value in view.reference_point)
+        tiles.append(Tile("Hypervolume", number(view.hypervolume), detail=f"reference ({reference})"))
+    tiles.append(Tile("Evaluations", grouped(done), detail=", ".join(detail)))
     each = elapsed_seconds(view)
     if each is not None:
-        tiles.append(Tile("Time", duration(each), f"{duration(each / done)} a candidate" if done else ""))
+        tiles.append(Tile("Time", duration(each), detail=f"{duration(each / done)} a candidate" if done else ""))
     return tiles
 
 

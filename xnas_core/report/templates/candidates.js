@@ -6,7 +6,7 @@ const candidateTable = (() => {
     {name: "state", text: i => state(i), key: i => state(i)},
     {name: "generation", text: i => String(report.generation[i]), key: i => report.generation[i], numeric: true},
     ...report.fields.map((field, f) => ({
-      name: field.name, about: field.about, numeric: true, unit: field.unit, text: i => number(report.values[f][i]), key: i => report.values[f][i],
+      name: field.name, about: field.about, numeric: true, unit: field.unit, text: i => number(report.values[f][i], "1", figures(f)), key: i => report.values[f][i],
     })),
     {name: "attempts", text: i => String(report.attempts[i]), key: i => report.attempts[i], numeric: true},
     {name: "architecture", text: i => report.arch[i], key: i => report.arch[i], code: true},
@@ -14,6 +14,13 @@ const candidateTable = (() => {
   const table = document.getElementById("table"), query = document.getElementById("query");
   const previous = document.getElementById("previous"), next = document.getElementById("next");
   let order = report.id.map((_, i) => i), page = 0, sorted = null, descending = false;
+
+  // As many decimals in all rows of a column as its largest value needs for four figures.
+  function figures(f) {
+    const largest = report.values[f].reduce((most, value) => Math.max(most, Math.abs(value || 0)), 0);
+    const decimals = largest >= 1e6 ? 2 : Math.min(8, Math.max(0, 3 - Math.floor(Math.log10(largest || 1))));
+    return value => value.toFixed(decimals);
+  }
 
   function state(i) {
     if (onFront.has(i)) return "front";

@@ -25,15 +25,17 @@ function grouped(value) {
 }
 
 // The same rules as numbers.py: four figures, thin spaces, M, G, T.
-function number(value, unit) {
+function number(value, unit, figures = value => value.toPrecision(4)) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   const tail = unit && unit !== "1" ? " " + unit : "";
   for (const [power, letter] of [[1e12, "T"], [1e9, "G"], [1e6, "M"]])
-    if (size >= power * 0.99995) return Number((value / power).toPrecision(4)) + "\u202f" + letter + tail;
+    if (size >= power * 0.99995) return figures(value / power) + "\u202f" + letter + tail;
   if (Number.isInteger(value) || size >= 9999.5) return grouped(Math.round(value)) + tail;
-  return String(Number(value.toPrecision(4))) + tail;
+  return figures(value) + tail;
 }
+
+const tickText = value => number(value, "1", v => String(Number(v.toPrecision(4))));
 
 function withError(field, i) {
   const value = report.values[field][i], errors = report.errors[field];
@@ -46,7 +48,8 @@ function withError(field, i) {
 function ticks(low, high, count) {
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map(m => m * power).find(s => s >= rough * 0.999) || 10 * power;
+  const away = m => Math.abs(Math.log(m * power / rough));
+  const step = [1, 2, 5, 10].reduce((best, m) => away(m) < away(best) ? m : best) * power;
   const found = [];
   for (let k = Math.ceil(low / step - 1e-9); k <= Math.floor(high / step + 1e-9); k++) found.push(Number((k * step).toPrecision(12)));
   return found;
@@ -65,21 +68,21 @@ function scale(values, start, end) {
 const short = value => String(Math.round(value * 10) / 10);
 const diamond = (x, y, r) => `M${short(x)} ${short(y - r)}l${r} ${r}l${-r} ${r}l${-r} ${-r}z`;
 
-function axisTitle(field) {
+function axisTitle(field, small) {
   const unit = field.unit !== "1" ? ` (${field.unit})` : "";
-  const better = !field.objective || !field.direction ? "" : field.direction === "maximize" ? ", more is better" : ", less is better";
+  const better = small || !field.objective || !field.direction ? "" : field.direction === "maximize" ? ", more is better" : ", less is better";
   return field.name + unit + better;
 }
 
 function axes(across, up, xTitle, yTitle, width, height) {
   const group = svg("g", {class: "axes"}), bottom = height - room.bottom;
-  for (const value of ticks(across.low, across.high, Math.floor((width - room.left) / 90))) {
+  for (const value of ticks(across.low, across.high, Math.floor((width - room.left) / 70))) {
     group.append(svg("line", {class: "grid", x1: short(across(value)), x2: short(across(value)), y1: room.top, y2: bottom}));
-    group.append(svg("text", {x: short(across(value)), y: bottom + 16, "text-anchor": "middle"}, number(value)));
+    group.append(svg("text", {x: short(across(value)), y: bottom + 16, "text-anchor": "middle"}, tickText(value)));
   }
-  for (const value of ticks(up.low, up.high, Math.floor((bottom - room.top) / 50))) {
+  for (const value of ticks(up.low, up.high, Math.floor((bottom - room.top) / 45))) {
     group.append(svg("line", {class: "grid", x1: room.left, x2: width - room.right, y1: short(up(value)), y2: short(up(value))}));
-    group.append(svg("text", {x: room.left - 7, y: short(up(value) + 4), "text-anchor": "end"}, number(value)));
+    group.append(svg("text", {x: room.left - 7, y: short(up(value) + 4), "text-anchor": "end"}, tickText(value)));
   }
   const centre = short((room.top + bottom) / 2);
   group.append(svg("text", {class: "title", x: short((room.left + width - room.right) / 2), y: height - 8, "text-anchor": "middle"}, xTitle));
@@ -127,7 +130,7 @@ function scatter(stage, x, y, height, {zoom = false, links = false} = {}) {
   }
   const label = `${report.fields[y].name} over ${report.fields[x].name}: ${shown.length} candidates, ${members.length} of them on the front`;
   const made = frame(stage, label, width, height);
-  made.append(axes(across, up, axisTitle(report.fields[x]), axisTitle(report.fields[y]), width, height));
+  made.append(axes(across, up, axisTitle(report.fields[x], !links), axisTitle(report.fields[y], !links), width, height));
   made.append(svg("path", {class: "dots", d: dots}), svg("path", {class: "cross", d: crosses}));
   made.append(svg("path", {class: "stairs", d: staircase(x, y, members, across, up)}));
   members.forEach((i, place) => {
@@ -167,8 +170,8 @@ function describe(i, x, y) {
 // Steps of the hypervolume; a pointer reads the value at its place.
 function hypervolume(stage) {
   const width = Math.max(240, stage.clientWidth), height = 240, rows = report.history;
-  const across = scale([0, ...rows.map(row => row[0])], room.left, width - room.right);
-  const up = scale([0, ...rows.map(row => row[1])], height - room.bottom, room.top);
+  const across = scale(rows.map(row => row[0]), room.left, width - room.right);
+  const up = scale(rows.map(row => row[1]), height - room.bottom, room.top);
   const made = frame(stage, stage.querySelector("svg").getAttribute("aria-label"), width, height);
   made.append(axes(across, up, "finished evaluations", "hypervolume", width, height));
   let line = "";
