@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from xnas_core.errors import InvalidInputError, StoreError, UnknownNameError, XnasError
 from xnas_evaluator.loading import TrainedNetwork, load_checkpoint
-from xnas_evaluator.locating import validation_images
+from xnas_evaluator.locating import locate, validation_images
 
 TOLERANCE = 1e-4
 """Largest difference of a class score that is taken for rounding, as a share of the largest score's magnitude."""
@@ -97,9 +97,10 @@ def export_model(
             raise UnknownNameError("export format", name, list(_FORMATS))
     if not chosen:
         raise InvalidInputError(f"no export format was given (known: {', '.join(_FORMATS)})")
-    checkpoint = load_checkpoint(Path(folder), candidate_id)
+    located = locate(Path(folder), candidate_id)
+    checkpoint = load_checkpoint(located)
     network = TrainedNetwork(checkpoint, candidate_id)
-    images = network.normalise(validation_images(Path(folder), candidate_id))
+    images = network.normalise(validation_images(located))
     metadata = {
         "candidate": candidate_id,
         "classes": list(checkpoint.class_names),

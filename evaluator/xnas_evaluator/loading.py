@@ -13,7 +13,7 @@ from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST
 from xnas_core.errors import IntegrityError, InvalidInputError
 from xnas_evaluator import checkpoints
 from xnas_evaluator.checkpoints import Checkpoint
-from xnas_evaluator.locating import CheckpointMissingError, find_trained
+from xnas_evaluator.locating import CheckpointMissingError, Located, locate, not_kept, trained
 from xnas_evaluator.networks.build import GraphNetwork
 
 
@@ -92,19 +92,18 @@ def load_model(folder: str | Path, candidate_id: str) -> TrainedNetwork:
         CheckpointMissingError: it has not been trained yet, failed, or its checkpoint was not kept.
         IntegrityError: a stored object is torn or altered; the message names it.
     """
-    return TrainedNetwork(load_checkpoint(Path(folder), candidate_id), candidate_id)
+    return TrainedNetwork(load_checkpoint(locate(Path(folder), candidate_id)), candidate_id)
 
 
-def load_checkpoint(folder: Path, candidate_id: str) -> Checkpoint:
+def load_checkpoint(located: Located) -> Checkpoint:
     """Return the checkpoint that `load_model` is made from; see there for errors."""
-    source = find_trained(folder, candidate_id)
+    source = trained(located)
     try:
-        return read_checkpoint(source.prefix, source.digests, lambda name: _object(folder / source.prefix / name))
+        return read_checkpoint(
+            source.prefix, source.digests, lambda name: _object(located.folder / source.prefix / name)
+        )
     except CheckpointMissingError as error:
-        raise CheckpointMissingError(
-            f"the checkpoint of {candidate_id} was not kept ({error}); with artifacts.checkpoints: all, "
-            "the search keeps those of candidates that are not on the front, too"
-        ) from error
+        raise not_kept(located.record.id) from error
 
 
 def _object(path: Path) -> bytes | None:

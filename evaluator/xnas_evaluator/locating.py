@@ -1,22 +1,28 @@
-"""Where a candidate's trained network lies in an output folder, and what its bytes have to be."""
+"""Where a candidate's trained network lies in an output folder, and what its bytes have to be: the journal says."""
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from xnas_core.artifacts.keys import RESULT, SEARCH
+from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, explanation
 from xnas_core.errors import IntegrityError, InvalidInputError, UnknownNameError
-from xnas_core.tasks import TaskKind, TaskResult, attempt_prefix
+from xnas_core.local import open_search
+from xnas_core.search.view import CandidateRecord, CandidateState, SearchView, StoredArtifact
+from xnas_evaluator.datasets.cache import default_cache
+from xnas_evaluator.datasets.load import load
 from xnas_evaluator.explain.stored import read as read_explanation
 
-_EVALUATION = re.compile(rf"^{TaskKind.EVALUATE.value}-([0-9]+)$")
-_EXPLANATIONS = "*/explanations/*.safetensors"
+_SHOWN = 8
+_EXPLANATIONS, _, _TENSORS = explanation("*", ".safetensors").partition("*")
+DATA_SAMPLES = 64
+"""Validation samples that are taken from the data set where none are stored."""
 
 
 class CheckpointMissingError(InvalidInputError):
@@ -26,65 +32,96 @@ class CheckpointMissingError(InvalidInputError):
 
 
 @dataclass(frozen=True)
+class Located:
+    """A candidate of a search in an output folder."""
+
+    folder: Path
+    view: SearchView
+    record: CandidateRecord
+
+
+@dataclass(frozen=True)
 class Trained:
     """The attempt that trained a candidate.
 
     Attributes:
         prefix: key prefix of its objects, with a trailing slash.
-        digests: SHA-256 (hex) of its objects, by name below the prefix.
+        digests: SHA-256 (hex) of manifest and weights, by name below the prefix.
     """
 
     prefix: str
     digests: Mapping[str, str]
 
 
-def find_trained(folder: Path, candidate_id: str) -> Trained:
-    """Return the attempt whose result stands for a candidate.
+def locate(folder: Path, candidate_id: str) -> Located:
+    """Return a candidate.
 
     Raises:
         InvalidInputError: the folder holds no search, or the search has no such candidate.
-        CheckpointMissingError: it has not been trained.
-        IntegrityError: its result is torn.
+        IntegrityError: the journal is damaged.
     """
-    if not (folder / SEARCH).is_file():
-        raise InvalidInputError(f"{folder} holds no search; give the folder that `xnas run --output` was given")
-    candidates = sorted(path.name for path in (folder / "candidates").glob("c*"))
-    if candidate_id not in candidates:
-        raise _unknown(candidate_id, candidates)
-    attempts = [_EVALUATION.match(path.name) for path in (folder / "candidates" / candidate_id).iterdir()]
-    for attempt in sorted((int(match[1]) for match in attempts if match), reverse=True):
-        prefix = attempt_prefix(candidate_id, TaskKind.EVALUATE, attempt)
-        path = folder / prefix / RESULT
-        if path.is_file():
-            try:
-                result = TaskResult.model_validate_json(path.read_bytes())
-            except ValueError as error:
-                raise IntegrityError(f"{prefix}{RESULT} is torn or not a result ({error})") from error
-            return Trained(prefix, {artifact.name: artifact.sha256 for artifact in result.artifacts})
-    raise CheckpointMissingError(f"{candidate_id} has no finished evaluation: it is not trained yet, or failed")
+    view = open_search(folder)
+    by_id = {record.id: record for record in view.candidates}
+    if candidate_id in by_id:
+        return Located(folder, view, by_id[candidate_id])
+    close = difflib.get_close_matches(candidate_id, by_id, 1, 0.7)
+    # The front first, and not all: there may be thousands.
+    known = list(dict.fromkeys((*view.front, *by_id)))
+    more = [f"and {len(known) - _SHOWN} more"] if len(known) > _SHOWN else []
+    raise UnknownNameError("candidate", candidate_id, [*known[:_SHOWN], *more], next(iter(close), None))
 
 
-def _unknown(candidate_id: str, candidates: Sequence[str]) -> UnknownNameError:
-    close = difflib.get_close_matches(candidate_id, candidates, 1, 0.7)
-    # A search may have thousands of candidates.
-    more = [f"and {len(candidates) - 8} more"] if len(candidates) > 8 else []
-    return UnknownNameError("candidate", candidate_id, [*candidates[:8], *more], next(iter(close), None))
-
-
-def validation_images(folder: Path, candidate_id: str) -> Tensor:
-    """Return real validation images, (N, C, H, W) uint8, that are stored with the explanations of the search.
-
-    All candidates of a search are explained on the same images, so another candidate's serve where it has none.
+def trained(located: Located) -> Trained:
+    """Return the attempt whose result stands for the candidate.
 
     Raises:
-        InvalidInputError: no candidate was explained.
-        IntegrityError: the object is torn or altered.
+        CheckpointMissingError: it is not trained, or its checkpoint was not kept.
     """
-    own = sorted((folder / "candidates" / candidate_id).glob(_EXPLANATIONS))
-    for path in own or sorted((folder / "candidates").glob(f"*/{_EXPLANATIONS}")):
-        content, _ = read_explanation(path.read_bytes(), str(path.relative_to(folder)))
-        return content["inputs"]
-    raise InvalidInputError(
-        f"{folder} holds no validation images to check an export on, as no candidate was explained; "
-        "run the search with explanations (explanations.scope: front) to the end"
+    record = located.record
+    if record.state is not CandidateState.SUCCEEDED:
+        why = f"failed ({record.failure})" if record.state is CandidateState.FAILED else "is not trained yet"
+        raise CheckpointMissingError(f"{record.id} {why}, so there is no network to load")
+    stored = {artifact.key.rpartition("/")[2]: artifact for artifact in record.artifacts}
+    if CHECKPOINT not in stored or CHECKPOINT_MANIFEST not in stored:
+        if located.view.spec.benchmark is not None or located.view.spec.dataset is None:
+            raise CheckpointMissingError(f"this search trains nothing, so {record.id} has no network to load")
+        raise not_kept(record.id)
+    prefix = stored[CHECKPOINT].key.removesuffix(CHECKPOINT)
+    return Trained(prefix, {name: stored[name].sha256 for name in (CHECKPOINT, CHECKPOINT_MANIFEST)})
+
+
+def not_kept(candidate_id: str) -> CheckpointMissingError:
+    """Return the error for a checkpoint that was made and is gone."""
+    return CheckpointMissingError(
+        f"the checkpoint of {candidate_id} was not kept; with artifacts.checkpoints: all, a search keeps those of "
+        "candidates that are not on the front, too"
     )
+
+
+def validation_images(located: Located) -> Tensor:
+    """Return real validation images, (N, C, H, W) uint8.
+
+    They are taken from an explanation (all candidates of a search are explained on the same images), so that the
+    data set need not be at hand; where there is none, from the data set.
+
+    Raises:
+        InvalidInputError: the data set is needed and absent, or the search has none.
+        IntegrityError: the explanation is torn or altered; the message names it.
+    """
+    for artifact in _explanations(located):
+        path = located.folder / artifact.key
+        if path.is_file():
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != artifact.sha256:
+                raise IntegrityError(f"{artifact.key} was altered: it does not fit the digest in the journal")
+            return read_explanation(data, artifact.key)[0]["inputs"]
+    spec = located.view.spec
+    if spec.dataset is None:
+        raise InvalidInputError("this search has no data set")
+    return torch.from_numpy(load(spec.dataset, spec.seed, default_cache()).validation.images[:DATA_SAMPLES])
+
+
+def _explanations(located: Located) -> Iterator[StoredArtifact]:
+    """Yield explanations, the candidate's own first."""
+    for record in (located.record, *located.view.candidates):
+        yield from (a for a in record.artifacts if f"/{_EXPLANATIONS}" in a.key and a.key.endswith(_TENSORS))

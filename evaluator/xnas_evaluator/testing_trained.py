@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xnas_core.api.spec import ArchitectureSearchSpec
-from xnas_core.artifacts.keys import RESULT, SEARCH
+from xnas_core.artifacts.keys import RESULT
+from xnas_core.journal import Journal
+from xnas_core.local.acceptance import accept
+from xnas_core.local.describe import DatasetDescription
+from xnas_core.local.folder import OutputFolder
+from xnas_core.search.events import AttemptStarted, Event, Proposed, Succeeded, TaskRequested
+from xnas_core.search.recovery import recover
 from xnas_core.spaces.base import DataShape
 from xnas_core.spaces.nas_bench_201 import NasBench201
 from xnas_core.tasks import TaskKind, TaskResult, candidate_id
@@ -63,6 +69,7 @@ def digits_spec(epochs: int = 3, **fields: Any) -> ArchitectureSearchSpec:
 def trained_folder(root: Path, encoding: str = MIXED, **fields: Any) -> TrainedFolder:
     """Train a cell of nas-bench-201 on digits (a second or two) and leave what an evaluation leaves."""
     spec = digits_spec(**fields)
+    identity = OutputFolder(root).claim("digits")
     space = NasBench201(PARAMETERS, DIGITS)
     genes = space.decode(encoding)
     candidate = candidate_id(space.identity(genes))
@@ -71,6 +78,31 @@ def trained_folder(root: Path, encoding: str = MIXED, **fields: Any) -> TrainedF
     context = FolderContext(task, spec, root, cache=root.parent / "cache")
     result = evaluate(context)
     context.put(RESULT, result.model_dump_json().encode())
-    identity = {"schema": 1, "searchId": "00000000-0000-0000-0000-000000000000", "name": "digits", "createdAt": 0.0}
-    context.store.put(SEARCH, json.dumps(identity).encode())
-    return TrainedFolder(root, candidate, encoding, graph, spec, result)
+    described = DatasetDescription(DIGITS, tuple("0123456789"), 1295, 143, 359, "0" * 64)
+    folder = TrainedFolder(root, candidate, encoding, graph, spec, result)
+    start = accept(spec, identity.search_id, described)
+    proposed = Proposed(
+        time=start.time, number=0, candidate=candidate, genes=genes, encoding=encoding, generation=0, parents=(),
+        operators=(), parameters=None, macs=None,
+    )  # fmt: skip
+    Journal(context.store).append([start, proposed, *_events(folder.context(TaskKind.EVALUATE), result)])
+    return folder
+
+
+def journal_result(context: FolderContext, result: TaskResult) -> None:
+    """Store a result of another task and write it into the journal, as if the engine had asked for it."""
+    context.put(RESULT, result.model_dump_json().encode())
+    _, journal = recover(context.store)
+    asked = TaskRequested(time=time.time(), task=result.kind, candidate=result.candidate_id, parameters={})
+    journal.append([asked, *_events(context, result)])
+
+
+def _events(context: FolderContext, result: TaskResult) -> list[Event]:
+    where: dict[str, Any] = {"task": result.kind, "candidate": result.candidate_id, "attempt": result.attempt}
+    return [
+        AttemptStarted(time=time.time(), evaluator="test", task_id=context.assignment.task_id, **where),
+        Succeeded(
+            time=time.time(), metrics=result.metrics, errors=result.errors, timings=result.timings,
+            artifacts=result.artifacts, environment=result.environment, **where,
+        ),
+    ]  # fmt: skip

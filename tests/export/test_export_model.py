@@ -17,21 +17,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xnas_core.artifacts.keys import RESULT
-from xnas_core.errors import InvalidInputError, StoreError, UnknownNameError
+from xnas_core.errors import IntegrityError, InvalidInputError, StoreError, UnknownNameError
 from xnas_core.tasks import TaskKind
 from xnas_evaluator import export, export_model
 from xnas_evaluator.export import ExportMismatchError, ExportReport
 from xnas_evaluator.finalise import finalise
 from xnas_evaluator.loading import TrainedNetwork
-from xnas_evaluator.testing_trained import TrainedFolder
+from xnas_evaluator.locating import locate, validation_images
+from xnas_evaluator.testing_trained import TrainedFolder, journal_result
 
 
 @pytest.fixture(scope="module")
-def explained(trained: TrainedFolder) -> TrainedFolder:
-    context = trained.context(TaskKind.FINALISE)
-    context.put(RESULT, finalise(context).model_dump_json().encode())
-    return trained
+def explained(trained: TrainedFolder, tmp_path_factory: pytest.TempPathFactory) -> TrainedFolder:
+    copied = replace(trained, root=tmp_path_factory.mktemp("explained") / "run")
+    shutil.copytree(trained.root, copied.root)
+    context = copied.context(TaskKind.EXPLAIN)
+    journal_result(context, finalise(context))
+    return copied
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +145,23 @@ def test_a_destination_that_is_a_file_is_named(
         export_model(explained.root, explained.candidate, blocked, ["torch"])
 
 
-def test_without_stored_samples_there_is_nothing_to_check_on(explained: TrainedFolder, tmp_path: Path) -> None:
+def test_without_stored_samples_the_data_set_is_asked(
+    explained: TrainedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XNAS_CACHE", str(tmp_path / "cache"))
     copied = replace(explained, root=tmp_path / "run")
     shutil.copytree(explained.root, copied.root, ignore=shutil.ignore_patterns("explanations"))
-    with pytest.raises(InvalidInputError, match="no validation images to check"):
+    images = validation_images(locate(copied.root, copied.candidate))
+    assert (images.dtype, tuple(images.shape)) == (torch.uint8, (64, 1, 8, 8))
+    stored = validation_images(locate(explained.root, explained.candidate))
+    assert tuple(stored.shape) == (20, 1, 8, 8)
+
+
+def test_an_altered_explanation_is_not_checked_on(explained: TrainedFolder, tmp_path: Path) -> None:
+    copied = replace(explained, root=tmp_path / "run")
+    shutil.copytree(explained.root, copied.root)
+    path = next(copied.root.glob("candidates/*/explain-1/explanations/integratedGradients.safetensors"))
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match=r"explanations/integratedGradients\.safetensors was altered"):
         export_model(copied.root, copied.candidate, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,13 @@ import torch
 from captum.attr import LayerActivation, Saliency
 from torch import Tensor, nn
 
-from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, RESULT
+from xnas_core.artifacts.folder import FolderStore
+from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, segment
 from xnas_core.errors import IntegrityError, InvalidInputError, UnknownNameError
 from xnas_core.graph import ACTIVATIONS, Op
+from xnas_core.journal import Journal, read_segments
+from xnas_core.search.events import AttemptEnded, Event, Started, Succeeded
+from xnas_core.tasks import EndReason, TaskKind
 from xnas_evaluator import load_model
 from xnas_evaluator.loading import TrainedNetwork
 from xnas_evaluator.locating import CheckpointMissingError
@@ -108,13 +114,55 @@ def test_a_checkpoint_that_was_not_kept_is_explained(copied: TrainedFolder, name
         load_model(copied.root, copied.candidate)
 
 
-def test_a_candidate_that_is_not_trained_is_explained(copied: TrainedFolder) -> None:
-    (_evaluation(copied) / RESULT).unlink()
-    with pytest.raises(CheckpointMissingError, match="no finished evaluation"):
+def _journalled(copied: TrainedFolder, events: Callable[[list[Event]], list[Event]]) -> None:
+    store = FolderStore(copied.root)
+    found = list(read_segments(store)[0].events)
+    store.delete(segment(1))
+    Journal(store).append(events(found))
+
+
+def test_a_candidate_that_is_not_trained_yet_is_explained(copied: TrainedFolder) -> None:
+    _journalled(copied, lambda events: events[:-1])
+    with pytest.raises(CheckpointMissingError, match="is not trained yet"):
         load_model(copied.root, copied.candidate)
 
 
-@pytest.mark.parametrize("name", [CHECKPOINT, CHECKPOINT_MANIFEST, RESULT])
+def test_a_candidate_that_failed_is_explained(copied: TrainedFolder) -> None:
+    ended = AttemptEnded(
+        time=time.time(),
+        task=TaskKind.EVALUATE,
+        candidate=copied.candidate,
+        attempt=1,
+        reason=EndReason.NON_FINITE,
+        message="the loss is nan",
+    )
+    _journalled(copied, lambda events: [*events[:-1], ended])
+    with pytest.raises(CheckpointMissingError, match=r"failed \(NonFinite: the loss is nan\)"):
+        load_model(copied.root, copied.candidate)
+
+
+def test_a_search_that_trains_nothing_has_nothing_to_load(copied: TrainedFolder) -> None:
+    def without_data(events: list[Event]) -> list[Event]:
+        start, result = events[0], events[-1]
+        assert isinstance(start, Started)
+        assert isinstance(result, Succeeded)
+        spec = {name: value for name, value in start.spec.items() if name != "dataset"}
+        rest = [*events[1:-1], result.model_copy(update={"artifacts": ()})]
+        return [start.model_copy(update={"spec": spec}), *rest]
+
+    _journalled(copied, without_data)
+    with pytest.raises(CheckpointMissingError, match="this search trains nothing"):
+        load_model(copied.root, copied.candidate)
+
+
+def test_a_torn_journal_is_named(copied: TrainedFolder) -> None:
+    path = copied.root / segment(1)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(IntegrityError, match=segment(1)):
+        load_model(copied.root, copied.candidate)
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, CHECKPOINT_MANIFEST])
 @pytest.mark.parametrize("how", ["torn", "altered", "empty"])
 def test_a_damaged_object_is_named(copied: TrainedFolder, name: str, how: str) -> None:
     path = _evaluation(copied) / name
