@@ -117,7 +117,7 @@ def _default(info: FieldInfo, schema: Mapping[str, Any]) -> str:
     if "default" not in schema:
         return ""
     default = schema["default"]
-    if default == {} and "properties" in schema:
+    if "properties" in schema:
         return "its fields' defaults"
     text = yaml.safe_dump(default, default_flow_style=True, width=1000)
     return f"`{text.removesuffix('...' + chr(10)).strip()}`"

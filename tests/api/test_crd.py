@@ -12,7 +12,7 @@ import yaml
 from tools import generate_crd
 from xnas_core.api.base import Model
 from xnas_core.api.crd import custom_resource_definition
-from xnas_core.api.model_tree import aliases, as_model, default_document, item, walk_fields
+from xnas_core.api.model_tree import aliases, apply_defaults, as_model, default_document, item, walk_fields
 from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.rules import RULES, transition_rules
 from xnas_core.api.schema import PRESERVE
@@ -104,8 +104,8 @@ def test_every_field_of_the_models_is_there_and_described() -> None:
 def _defaults(model: type[Model], schema: dict[str, Any], path: str) -> Iterator[tuple[str, Any, Any]]:
     for alias, info in aliases(model).items():
         node = schema["properties"][alias]
-        yield f"{path}.{alias}", default_document(info), node.get("default")
         below, of_items = as_model(info.annotation), as_model(item(info.annotation))
+        yield f"{path}.{alias}", apply_defaults(default_document(info), info.annotation), node.get("default")
         if below is not None:
             yield from _defaults(below, node, f"{path}.{alias}")
         elif of_items is not None:
@@ -121,8 +121,16 @@ def test_defaults_are_those_of_the_models() -> None:
 
 def test_a_default_of_fields_means_that_all_below_have_defaults() -> None:
     for path, node in _nodes(_root()):
-        if node.get("default") == {} and "properties" in node:
+        if "default" in node and "properties" in node:
             assert "required" not in node, path
+
+
+def test_defaults_keep_the_rules_that_the_api_server_tries_on_them() -> None:
+    schemas = dict(_nodes(_root()))
+    tried = [rule for rule in RULES if "default" in schemas[rule.path]]
+    assert len(tried) > 5
+    for rule in tried:
+        assert rule.holds(schemas[rule.path]["default"]), rule.message
 
 
 def test_rules_stand_where_they_belong_with_messages_of_one_line() -> None:

@@ -8,6 +8,7 @@ checked by `xnas validate` only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from xnas_core.api.base import Model
@@ -52,9 +53,17 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[st
     if "items" in node:
         result["items"] = _convert(node["items"], definitions)
     if node.get("default") is not None:
-        # Where a model's fields have defaults of their own, the API server fills these in.
-        result["default"] = {} if "properties" in result else node["default"]
+        result["default"] = _written_out(result) if "properties" in result else node["default"]
     return result
+
+
+def _written_out(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of all fields as one value.
+
+    `{}` would do for objects, since the API server fills in what is below. But it tries a node's CEL rules on the
+    node's default as it stands, where a field that is not written out is an error.
+    """
+    return {name: deepcopy(child["default"]) for name, child in schema["properties"].items() if "default" in child}
 
 
 def _bounds(node: Mapping[str, Any], result: dict[str, Any]) -> None:
