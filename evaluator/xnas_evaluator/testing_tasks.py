@@ -1,4 +1,4 @@
-"""Tasks that behave, or misbehave, on purpose: `python -m xnas_evaluator.agent --tasks xnas_evaluator.testing_tasks:run`.
+"""Tasks that behave, or misbehave, on purpose: the agent's option `--tasks xnas_evaluator.testing_tasks:run`.
 
 The assignment's encoding is a small program: words separated by ";", each with arguments. No torch.
 """
@@ -62,7 +62,7 @@ def _sleep(context: TaskContext, seconds: str) -> None:
         time.sleep(0.01)
 
 
-def _block(context: TaskContext, seconds: str = "3600") -> None:
+def _block(_context: TaskContext, seconds: str = "3600") -> None:
     """Take time without a sign of life."""
     time.sleep(float(seconds))
 
@@ -75,21 +75,21 @@ def _memory(context: TaskContext, megabytes: str) -> None:
     _sleep(context, "30")
 
 
-def _segfault(context: TaskContext) -> None:
+def _segfault(_context: TaskContext) -> None:
     ctypes.string_at(0)
 
 
-def _kill(context: TaskContext) -> None:
+def _kill(_context: TaskContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _exit(context: TaskContext, code: str) -> None:
+def _exit(_context: TaskContext, code: str) -> None:
     print("about to exit", flush=True)
     sys.stdout.flush()
     os._exit(int(code))
 
 
-def _raise(context: TaskContext, what: str = "error") -> None:
+def _raise(_context: TaskContext, what: str = "error") -> None:
     errors: dict[str, Callable[[], Exception]] = {
         "error": lambda: DeliberateError("on purpose"),
         "nan": lambda: NonFiniteError("the loss is NaN in epoch 1"),
@@ -123,11 +123,11 @@ def _compute(context: TaskContext, file: str, seconds: str) -> None:
         time.sleep(0.005)
 
 
-def _large(context: TaskContext) -> None:
+def _large(_context: TaskContext) -> None:
     raise DeliberateError("x" * 100_000)
 
 
-def _print(context: TaskContext, *words: str) -> None:
+def _print(_context: TaskContext, *words: str) -> None:
     print(*words, flush=True)
 
 

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 from collections import deque
 from collections.abc import Container, Coroutine, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from xnas.v1alpha1 import evaluator_pb2 as pb
 from xnas_core import wire
 from xnas_core.artifacts import keys
-from xnas_core.artifacts.keys import check_key
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch import addresses as addr
 from xnas_core.dispatch import messages as m
@@ -30,14 +26,11 @@ from xnas_core.dispatch.grants import GrantSource
 from xnas_core.dispatch.interface import DispatchEvent, FreeSlot, HeldAttempt
 from xnas_core.dispatch.leases import Close, EvaluatorView, Instruction, LookUp, Report, Send
 from xnas_core.dispatch.pool import Pool
-from xnas_core.dispatch.streams import EvaluatorStream
+from xnas_core.dispatch.service import EvaluatorService
 from xnas_core.errors import InvalidInputError, StoreError
-from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, Progress, TaskResult
+from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, TaskResult
 
 _log = structlog.get_logger(__name__)
-Context = grpc.aio.ServicerContext[bytes, bytes]
-_REGISTER_SECONDS = 30.0
-"""Time between the opening of a stream and its Register."""
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", m.MAX_MESSAGE_BYTES),
@@ -87,20 +80,14 @@ class DispatchServer:
             if not addr.is_unix(addr.check(address)) and not token:
                 raise InvalidInputError(f"listening on {address} needs a token, since others can reach that port")
         self._store = store
-        self._grants = grants
-        self._token = token
         self._wanted = tuple(addresses)
         self._pool = Pool(
             config, heartbeat_seconds=heartbeat_seconds, grace_seconds=grace_seconds, local=local_evaluators
         )
+        self._service = EvaluatorService(self._pool, self._act, grants, token)
         self._tick_seconds = min(max(min(heartbeat_seconds, grace_seconds) / 4, 0.01), 1.0)
         self._events: deque[DispatchEvent] = deque()
         self._news = asyncio.Event()
-        self._open = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._streams: dict[int, EvaluatorStream] = {}
-        self._by_evaluator: dict[str, EvaluatorStream] = {}
-        self._stream_count = 0
         self._slots_freed_seen = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: grpc.aio.Server | None = None
@@ -117,7 +104,7 @@ class DispatchServer:
             InvalidInputError: an address cannot be bound.
         """
         server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=20_000)
-        server.add_generic_rpc_handlers((self._handlers(),))
+        server.add_generic_rpc_handlers((self._service.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             (wire.SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), server
@@ -140,16 +127,16 @@ class DispatchServer:
             return
         server, self._server = self._server, None
         await self._health.enter_graceful_shutdown()
-        for stream in tuple(self._streams.values()):
+        for stream in self._service.streams():
             if drain:
                 stream.send(m.Drain(0.0))
             else:
                 stream.close(grpc.StatusCode.UNAVAILABLE, "the server is stopping; connect again later")
-        if drain and self._streams:
+        if drain and self._service.streams():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    self._empty.clear()
-                    await self._empty.wait()
+                    self._service.empty.clear()
+                    await self._service.empty.wait()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -170,21 +157,11 @@ class DispatchServer:
             raise InvalidInputError(f"cannot listen on {address}: {error}; is another run using it?") from error
         return f"{address.rpartition(':')[0]}:{port}"
 
-    def _handlers(self) -> grpc.GenericRpcHandler:
-        # Bytes in, bytes out: what cannot be parsed is answered with a sentence instead of a broken stream.
-        return grpc.method_handlers_generic_handler(
-            wire.SERVICE,
-            {
-                "Connect": grpc.stream_stream_rpc_method_handler(self._connect),
-                "Grant": grpc.unary_unary_rpc_method_handler(self._grant),
-            },
-        )
-
     # --- Dispatcher -----------------------------------------------------------------------------------------------
 
     async def wait(self, timeout_seconds: float) -> None:
         """See Dispatcher.wait."""
-        self._open.set()
+        self._service.open.set()
         if not self._events and not self._news.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds):
@@ -193,7 +170,7 @@ class DispatchServer:
 
     def take(self) -> Sequence[DispatchEvent]:
         """See Dispatcher.take."""
-        self._open.set()
+        self._service.open.set()
         events = tuple(self._events)
         self._events.clear()
         return events
@@ -205,7 +182,7 @@ class DispatchServer:
     def hold(self, attempts: Sequence[HeldAttempt]) -> None:
         """See Dispatcher.hold."""
         self._act(self._pool.hold(attempts, self._now()))
-        self._open.set()
+        self._service.open.set()
 
     def assign(self, slot: FreeSlot, assignment: Assignment) -> None:
         """See Dispatcher.assign."""
@@ -247,18 +224,14 @@ class DispatchServer:
         for instruction in instructions:
             match instruction:
                 case Send(evaluator, message):
-                    stream = self._by_evaluator.get(evaluator)
-                    if stream is not None:
-                        stream.send(message)
+                    self._service.send(evaluator, message)
                 case Report(event):
                     self._events.append(event)
                     self._news.set()
                 case LookUp(asked_for, attempts):
                     self._spawn(self._look_up(asked_for, attempts))
                 case Close(number, reason):
-                    stream = self._streams.get(number)
-                    if stream is not None:
-                        stream.close(grpc.StatusCode.ABORTED, reason)
+                    self._service.close(number, reason)
         if self._pool.slots_freed != self._slots_freed_seen:
             self._slots_freed_seen = self._pool.slots_freed
             self._news.set()
@@ -266,7 +239,12 @@ class DispatchServer:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a part of the dispatch server failed", exc_info=task.exception())
 
     async def _keep_time(self) -> None:
         while True:
@@ -280,124 +258,6 @@ class DispatchServer:
             if result is not None:
                 break
         self._act(self._pool.looked_up(asked_for, result))
-
-    # --- what arrives ---------------------------------------------------------------------------------------------
-
-    async def _connect(self, _requests: object, context: Context) -> None:
-        await self._authorise(context)
-        await self._open.wait()
-        register = await self._read_register(context)
-        self._stream_count += 1
-        number, evaluator = self._stream_count, register.evaluator
-        stream = EvaluatorStream(number, evaluator, self._refuse_assignment)
-        instructions = self._pool.register(register, number, self._now())
-        self._streams[number] = stream
-        replaced = self._by_evaluator.get(evaluator)
-        self._by_evaluator[evaluator] = stream
-        _log.debug("evaluator connected", evaluator=evaluator, replaces=replaced is not None)
-        self._act(instructions)
-        reader = asyncio.ensure_future(self._read(stream, context))
-        try:
-            await stream.write_until_closed(context)
-            if stream.status is not None:
-                await context.abort(*stream.status)
-        finally:
-            stream.close()
-            reader.cancel()
-            del self._streams[number]
-            if not self._streams:
-                self._empty.set()
-            if self._by_evaluator.get(evaluator) is stream:
-                del self._by_evaluator[evaluator]
-            self._act(self._pool.disconnected(evaluator, number, self._now()))
-
-    async def _authorise(self, context: Context) -> None:
-        """A Unix socket is guarded by its mode; everyone else must show the token."""
-        if self._token is None or context.peer().startswith("unix"):
-            return
-        sent = dict(context.invocation_metadata() or ()).get("authorization", "")
-        if not hmac.compare_digest(str(sent).encode(), f"Bearer {self._token}".encode()):
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "the token is missing or wrong; give the evaluator the token that the search printed or was given",
-            )
-
-    async def _read_register(self, context: Context) -> m.Register:
-        try:
-            async with asyncio.timeout(_REGISTER_SECONDS):
-                data = await context.read()
-            if isinstance(data, bytes):
-                message = wire.read_request(data)
-                if isinstance(message, m.Register):
-                    return message
-        except TimeoutError:
-            return await abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "no Register came in time")
-        except wire.MalformedMessageError as error:
-            return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        sentence = "the first message of a stream must be Register, and nothing is answered before it"
-        return await abort(context, grpc.StatusCode.FAILED_PRECONDITION, sentence)
-
-    async def _read(self, stream: EvaluatorStream, context: Context) -> None:
-        """Read until the evaluator says no more or the stream breaks."""
-        try:
-            while True:
-                data = await context.read()
-                if not isinstance(data, bytes):
-                    break
-                if stream.closed:
-                    return
-                self._hear(stream, wire.read_request(data))
-        except wire.MalformedMessageError as error:
-            stream.close(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
-            _log.debug("stream broke", evaluator=stream.evaluator, error=str(error))
-        finally:
-            stream.close()
-
-    def _hear(self, stream: EvaluatorStream, message: m.EvaluatorMessage) -> None:
-        evaluator, now = stream.evaluator, self._now()
-        match message:
-            case m.Completed(result):
-                self._act(self._pool.completed(evaluator, result, now))
-            case m.Heartbeat(running):
-                self._act(self._pool.heartbeat(evaluator, running, now))
-            case Progress():
-                self._act(self._pool.progress(evaluator, message, now))
-            case m.Failed(failure):
-                self._act(self._pool.failed(evaluator, failure, now))
-            case m.Rejected(task_id, text):
-                self._act(self._pool.rejected(evaluator, task_id, text, now))
-            case m.Draining():
-                self._act(self._pool.draining(evaluator, now))
-            case m.Register():
-                stream.close(grpc.StatusCode.INVALID_ARGUMENT, "Register is the first message only")
-
-    def _refuse_assignment(self, task_id: str, sentence: str) -> None:
-        self._act(self._pool.refuse_assignment(task_id, sentence))
-
-    async def _grant(self, data: bytes, context: Context) -> bytes:
-        await self._authorise(context)
-        try:
-            request = pb.GrantRequest.FromString(data)
-            if request.verb not in (pb.GRANT_VERB_GET, pb.GRANT_VERB_PUT):
-                return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "a grant needs the verb get or put")
-            key, write = check_key(request.key), request.verb == pb.GRANT_VERB_PUT
-            self._pool.check_grant(request.evaluator_id, request.task_id, key, write=write)
-        except (DecodeError, InvalidInputError) as error:
-            return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except PermissionError as error:
-            return await abort(context, grpc.StatusCode.PERMISSION_DENIED, str(error))
-        except LookupError as error:
-            return await abort(context, grpc.StatusCode.FAILED_PRECONDITION, str(error.args[0]))
-        grant = self._grants.grant(key, write=write)
-        response = pb.GrantResponse(path=grant.path or "") if grant.url is None else pb.GrantResponse(url=grant.url)
-        return response.SerializeToString()
-
-
-async def abort(context: Context, code: grpc.StatusCode, sentence: str) -> NoReturn:
-    """End the call with an error. `context.abort` raises; this says so to the type checker."""
-    await context.abort(code, sentence)
-    raise AssertionError("abort returned")
 
 
 def stored_result(store: ObjectStore, task_id: str | None, prefix: str) -> TaskResult | None:

@@ -58,6 +58,19 @@ def succeed(assignment: Assignment) -> Outcome:
     return Outcome()
 
 
+def programmed(assignment: Assignment) -> Outcome:
+    """Return the outcome that the encoding asks for: "sleep <seconds>", "raise" or "raise nan", anything else succeeds.
+
+    The same words as those of the evaluator's tasks for tests, so that one contract runs over both.
+    """
+    word, *arguments = assignment.encoding.split() or [""]
+    if word == "sleep":
+        return Outcome(seconds=float(arguments[0]))
+    if word == "raise":
+        return Outcome(fault=EndReason.NON_FINITE if arguments == ["nan"] else EndReason.EXCEPTION)
+    return Outcome()
+
+
 @dataclass
 class FakeEvaluator:
     """One simulated evaluator. `await run()` until it is drained or cancelled.
@@ -116,7 +129,7 @@ class FakeEvaluator:
                     again = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED)
                     if self.reconnect_seconds is None or error.code() not in again:
                         raise
-                if self._draining:
+                if self._draining and not self._running and not self._ends:
                     return
                 await asyncio.sleep(self.reconnect_seconds or 0.0)
         finally:
@@ -149,6 +162,8 @@ class FakeEvaluator:
             await self._read_one(call)
             # Everything not acknowledged goes out again on every new stream (protocol.md §6.4).
             self._outbox.extend(self._ends.values())
+            if self._draining:
+                self._outbox.append(wire.draining())
             writer = asyncio.ensure_future(self._write(call))
             beat = asyncio.ensure_future(self._beat())
             try:

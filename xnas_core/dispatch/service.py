@@ -1,0 +1,202 @@
+"""The gRPC methods of EvaluatorService: who may speak, what was said, what goes back (protocol.md §6).
+
+They decide nothing: each message goes to the pool, and what the pool answers is carried out by the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from xnas.v1alpha1 import evaluator_pb2 as pb
+from xnas_core import wire
+from xnas_core.artifacts.keys import check_key
+from xnas_core.dispatch import messages as m
+from xnas_core.dispatch.grants import GrantSource
+from xnas_core.dispatch.leases import Instruction
+from xnas_core.dispatch.pool import Pool
+from xnas_core.dispatch.streams import EvaluatorStream
+from xnas_core.errors import InvalidInputError
+from xnas_core.tasks import Progress
+
+_log = structlog.get_logger(__name__)
+Context = grpc.aio.ServicerContext[bytes, bytes]
+_REGISTER_SECONDS = 30.0
+"""Time between the opening of a stream and its Register."""
+
+
+class EvaluatorService:
+    """Serves evaluators' calls.
+
+    Args:
+        act: carries out the pool's instructions.
+        token: what evaluators on TCP must send; None: nobody must.
+    """
+
+    def __init__(
+        self, pool: Pool, act: Callable[[Iterable[Instruction]], None], grants: GrantSource, token: str | None
+    ) -> None:
+        self._pool = pool
+        self._act = act
+        self._grants = grants
+        self._token = token
+        self._stream_count = 0
+        self._by_number: dict[int, EvaluatorStream] = {}
+        self._by_evaluator: dict[str, EvaluatorStream] = {}
+        self.open = asyncio.Event()
+        """Set once evaluators may be answered."""
+        self.empty = asyncio.Event()
+        """Set when the last stream has ended."""
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return the methods, for a server."""
+        # Bytes in, bytes out: what cannot be parsed is answered with a sentence instead of a broken stream.
+        return grpc.method_handlers_generic_handler(
+            wire.SERVICE,
+            {
+                "Connect": grpc.stream_stream_rpc_method_handler(self._connect),
+                "Grant": grpc.unary_unary_rpc_method_handler(self._grant),
+            },
+        )
+
+    def streams(self) -> tuple[EvaluatorStream, ...]:
+        """Return the streams that are open."""
+        return tuple(self._by_number.values())
+
+    def send(self, evaluator: str, message: m.ServerMessage) -> None:
+        """Queue a message on the evaluator's stream, if it has one."""
+        stream = self._by_evaluator.get(evaluator)
+        if stream is not None:
+            stream.send(message)
+
+    def close(self, number: int, reason: str) -> None:
+        """End a stream with an explanation; its evaluator may connect again."""
+        stream = self._by_number.get(number)
+        if stream is not None:
+            stream.close(grpc.StatusCode.ABORTED, reason)
+
+    async def _connect(self, _requests: object, context: Context) -> None:
+        await self._authorise(context)
+        await self.open.wait()
+        register = await self._read_register(context)
+        self._stream_count += 1
+        number, evaluator = self._stream_count, register.evaluator
+        stream = EvaluatorStream(number, evaluator, self._refuse_assignment)
+        instructions = self._pool.register(register, number, _now())
+        self._by_number[number] = stream
+        replaced = self._by_evaluator.get(evaluator)
+        self._by_evaluator[evaluator] = stream
+        _log.debug("evaluator connected", evaluator=evaluator, replaces=replaced is not None)
+        self._act(instructions)
+        reader = asyncio.ensure_future(self._read(stream, context))
+        try:
+            await stream.write_until_closed(context)
+            if stream.status is not None:
+                await context.abort(*stream.status)
+        finally:
+            stream.close()
+            reader.cancel()
+            del self._by_number[number]
+            if not self._by_number:
+                self.empty.set()
+            if self._by_evaluator.get(evaluator) is stream:
+                del self._by_evaluator[evaluator]
+            self._act(self._pool.disconnected(evaluator, number, _now()))
+
+    async def _authorise(self, context: Context) -> None:
+        """A Unix socket is guarded by its mode; everyone else must show the token."""
+        if self._token is None or context.peer().startswith("unix"):
+            return
+        sent = dict(context.invocation_metadata() or ()).get("authorization", "")
+        if not hmac.compare_digest(str(sent).encode(), f"Bearer {self._token}".encode()):
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "the token is missing or wrong; give the evaluator the token that the search printed or was given",
+            )
+
+    async def _read_register(self, context: Context) -> m.Register:
+        try:
+            async with asyncio.timeout(_REGISTER_SECONDS):
+                data = await context.read()
+            if isinstance(data, bytes):
+                message = wire.read_request(data)
+                if isinstance(message, m.Register):
+                    return message
+        except TimeoutError:
+            return await abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "no Register came in time")
+        except wire.MalformedMessageError as error:
+            return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        sentence = "the first message of a stream must be Register, and nothing is answered before it"
+        return await abort(context, grpc.StatusCode.FAILED_PRECONDITION, sentence)
+
+    async def _read(self, stream: EvaluatorStream, context: Context) -> None:
+        """Read until the evaluator says no more or the stream breaks."""
+        try:
+            while True:
+                data = await context.read()
+                if not isinstance(data, bytes):
+                    break
+                if stream.closed:
+                    return
+                self._hear(stream, wire.read_request(data))
+        except wire.MalformedMessageError as error:
+            stream.close(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+            _log.debug("stream broke", evaluator=stream.evaluator, error=str(error))
+        finally:
+            stream.close()
+
+    def _hear(self, stream: EvaluatorStream, message: m.EvaluatorMessage) -> None:
+        evaluator, now = stream.evaluator, _now()
+        match message:
+            case m.Completed(result):
+                self._act(self._pool.completed(evaluator, result, now))
+            case m.Heartbeat(running):
+                self._act(self._pool.heartbeat(evaluator, running, now))
+            case Progress():
+                self._act(self._pool.progress(evaluator, message, now))
+            case m.Failed(failure):
+                self._act(self._pool.failed(evaluator, failure, now))
+            case m.Rejected(task_id, text):
+                self._act(self._pool.rejected(evaluator, task_id, text, now))
+            case m.Draining():
+                self._act(self._pool.draining(evaluator, now))
+            case m.Register():
+                stream.close(grpc.StatusCode.INVALID_ARGUMENT, "Register is the first message only")
+
+    def _refuse_assignment(self, task_id: str, sentence: str) -> None:
+        self._act(self._pool.refuse_assignment(task_id, sentence))
+
+    async def _grant(self, data: bytes, context: Context) -> bytes:
+        await self._authorise(context)
+        try:
+            request = pb.GrantRequest.FromString(data)
+            if request.verb not in (pb.GRANT_VERB_GET, pb.GRANT_VERB_PUT):
+                return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "a grant needs the verb get or put")
+            key, write = check_key(request.key), request.verb == pb.GRANT_VERB_PUT
+            self._pool.check_grant(request.evaluator_id, request.task_id, key, write=write)
+        except (DecodeError, InvalidInputError) as error:
+            return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except PermissionError as error:
+            return await abort(context, grpc.StatusCode.PERMISSION_DENIED, str(error))
+        except LookupError as error:
+            return await abort(context, grpc.StatusCode.FAILED_PRECONDITION, str(error.args[0]))
+        grant = self._grants.grant(key, write=write)
+        response = pb.GrantResponse(path=grant.path or "") if grant.url is None else pb.GrantResponse(url=grant.url)
+        return response.SerializeToString()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def abort(context: Context, code: grpc.StatusCode, sentence: str) -> NoReturn:
+    """End the call with an error. `context.abort` raises; this says so to the type checker."""
+    await context.abort(code, sentence)
+    raise AssertionError("abort returned")
