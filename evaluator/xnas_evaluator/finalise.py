@@ -13,9 +13,9 @@ from xnas_evaluator.checkpoints import Checkpoint
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.evaluate import Timings, check_fit, environment
 from xnas_evaluator.explain.make import Made, make
-from xnas_evaluator.loading import read_checkpoint
 from xnas_evaluator.objectives.validation import score
 from xnas_evaluator.resident import device_data
+from xnas_evaluator.stored_checkpoint import read_checkpoint
 from xnas_evaluator.training.settings import arithmetic, prepare
 
 

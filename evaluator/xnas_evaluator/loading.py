@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST
-from xnas_core.errors import IntegrityError, InvalidInputError
-from xnas_evaluator import checkpoints
+from xnas_core.errors import InvalidInputError
 from xnas_evaluator.checkpoints import Checkpoint
-from xnas_evaluator.locating import CheckpointMissingError, Located, locate, not_kept, trained
+from xnas_evaluator.locating import Located, locate, not_kept, trained
 from xnas_evaluator.networks.build import GraphNetwork
+from xnas_evaluator.stored_checkpoint import CheckpointMissingError, read_checkpoint
 
 
 class TrainedNetwork(GraphNetwork):
@@ -50,32 +47,6 @@ class TrainedNetwork(GraphNetwork):
                 f"images must have the shape (N, {', '.join(map(str, expected))}), not {tuple(images.shape)}"
             )
         return (images.to(self.mean.device, torch.float32) - self.mean) / self.std
-
-
-def read_checkpoint(prefix: str, digests: Mapping[str, str], get: Callable[[str], bytes | None]) -> Checkpoint:
-    """Return the checkpoint of an attempt, every byte of it checked.
-
-    Args:
-        prefix: the attempt's, with a trailing slash; names objects in errors.
-        digests: SHA-256 (hex) of manifest and weights by name, as the attempt reported them.
-        get: returns an object of the attempt by name, or None if it is absent.
-
-    Raises:
-        CheckpointMissingError: one of the two objects is absent.
-        IntegrityError: one of them is torn or altered; the message names it.
-    """
-    content = []
-    for name in (CHECKPOINT_MANIFEST, CHECKPOINT):
-        data = get(name)
-        if data is None:
-            raise CheckpointMissingError(f"{prefix}{name} is not there")
-        if name in digests and hashlib.sha256(data).hexdigest() != digests[name]:
-            raise IntegrityError(f"{prefix}{name} was altered: it does not fit the digest that its attempt reported")
-        content.append(data)
-    try:
-        return checkpoints.read(*content)
-    except IntegrityError as error:
-        raise IntegrityError(f"{prefix}: {error}") from error
 
 
 def load_model(folder: str | Path, candidate_id: str) -> TrainedNetwork:

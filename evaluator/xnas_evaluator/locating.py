@@ -18,17 +18,12 @@ from xnas_core.search.view import CandidateRecord, CandidateState, SearchView, S
 from xnas_evaluator.datasets.cache import default_cache
 from xnas_evaluator.datasets.load import load
 from xnas_evaluator.explain.stored import read as read_explanation
+from xnas_evaluator.stored_checkpoint import CheckpointMissingError
 
 _SHOWN = 8
 _EXPLANATIONS, _, _TENSORS = explanation("*", ".safetensors").partition("*")
 DATA_SAMPLES = 64
 """Validation samples that are taken from the data set where none are stored."""
-
-
-class CheckpointMissingError(InvalidInputError):
-    """The candidate exists, its checkpoint does not."""
-
-    reason = "CheckpointMissing"
 
 
 @dataclass(frozen=True)

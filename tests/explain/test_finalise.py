@@ -27,8 +27,8 @@ from xnas_evaluator.explain.make import NoExplanationError
 from xnas_evaluator.explain.stored import _rows, read
 from xnas_evaluator.finalise import finalise
 from xnas_evaluator.loading import TrainedNetwork
-from xnas_evaluator.locating import CheckpointMissingError
 from xnas_evaluator.resident import device_data
+from xnas_evaluator.stored_checkpoint import CheckpointMissingError
 from xnas_evaluator.testing_trained import TrainedFolder, digits_spec
 
 METHODS = ["integratedGradients", "saliency", "gradCam"]
