@@ -44,7 +44,8 @@ class ClassMeans:
         """
         self._network = network
         self._classes = classes
-        self._counted = frozenset(activation_layers(network, layers))
+        # In the graph's order: the order of a set differs between processes, and with it the last bit of a sum.
+        self._counted = tuple(activation_layers(network, layers))
         self._channels_last = arithmetic.channels_last
         self._representative = _representatives(network.graph)
         nodes = network.graph.nodes

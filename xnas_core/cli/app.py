@@ -1,0 +1,56 @@
+"""All commands, put together."""
+
+from __future__ import annotations
+
+import typer
+
+from xnas_core.cli import exit_codes
+from xnas_core.cli.commands import (
+    candidate,
+    evaluator,
+    export,
+    front,
+    init,
+    lineage,
+    report,
+    run,
+    validate,
+    version,
+)
+from xnas_core.cli.group import XnasGroup
+from xnas_core.cli.options import Logs, Verbose
+from xnas_core.cli.session import Session
+
+_EPILOG = f"""\b
+A first search:
+  xnas init search.yaml
+  xnas run search.yaml --output runs/first
+  xnas front runs/first
+
+{exit_codes.TABLE}"""
+
+app = typer.Typer(
+    name="xnas",
+    cls=XnasGroup,
+    # Plain help: quick, and readable in 40 columns, in a pipe and on paper.
+    rich_markup_mode=None,
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
+
+
+@app.callback()
+def _options(context: typer.Context, verbose: Verbose = 0, log_format: Logs = None) -> None:
+    """XNAS searches for neural networks that are accurate and can be explained."""
+    session = context.obj
+    if isinstance(session, Session):
+        session.verbosity = verbose
+        session.log_format = log_format or session.log_format
+
+
+for module in (init, validate, run, front, candidate, lineage, report, export, evaluator, version):
+    name = module.__name__.rpartition(".")[2]
+    app.command(name, epilog=f"\b\n{module.EXAMPLE}\n\n{exit_codes.TABLE}")(getattr(module, name))

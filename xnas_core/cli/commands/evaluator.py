@@ -1,0 +1,53 @@
+"""`xnas evaluator`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xnas_core.cli.options import Device
+from xnas_core.cli.session import begin
+
+EXAMPLE = """Example:
+  xnas run search.yaml --output runs/first --listen 0.0.0.0:7411
+  xnas evaluator --connect HOST:7411 --token-file token     (in another terminal, or on another machine)"""
+
+Connect = Annotated[
+    str, typer.Option("--connect", metavar="ADDRESS", help="HOST:PORT or unix:PATH of a run.", show_default=False)
+]
+Slots = Annotated[int, typer.Option("--slots", min=1, max=64, help="Candidates trained side by side.")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="File with the run's token; TCP needs one.", show_default=False),
+]
+
+
+def evaluator(
+    context: typer.Context, connect: Connect, slots: Slots = 1, device: Device = "auto", token_file: TokenFile = None
+) -> None:
+    """Join a running search from another terminal or machine, and train candidates for it.
+
+    Ctrl-C hands back what is being trained; nothing that was finished is lost.
+    """
+    import os
+    import sys
+
+    from xnas_core.cli.evaluator_side import require_evaluator
+    from xnas_core.errors import InvalidInputError
+
+    begin(context)
+    require_evaluator()
+    if token_file is not None and not token_file.is_file():
+        raise InvalidInputError(
+            f"there is no token file {token_file}; `xnas run --listen` says where it puts the token"
+        )
+    command = [sys.executable, "-m", "xnas_evaluator.agent", "--connect", connect]
+    command += ["--slots", str(slots), "--device", device]
+    if token_file is not None:
+        command += ["--token-file", str(token_file)]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The agent takes this process's place: signals and exit code are its own.
+    os.execv(sys.executable, command)

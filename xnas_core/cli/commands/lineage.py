@@ -1,0 +1,47 @@
+"""`xnas lineage`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xnas_core.cli.options import AsJson, CandidateId, OutputFolder
+from xnas_core.cli.session import begin
+
+EXAMPLE = """Example:
+  xnas lineage runs/first c01ab --depth 3"""
+
+Depth = Annotated[int, typer.Option("--depth", min=1, max=1000, help="Generations of ancestors that are drawn.")]
+
+
+def lineage(
+    context: typer.Context, folder: OutputFolder, identity: CandidateId, depth: Depth = 5, as_json: AsJson = False
+) -> None:
+    """Show where a candidate comes from: parents, their parents, and so on.
+
+    With --json all ancestors are listed, nearest first, whatever the depth.
+    """
+    from xnas_core.cli.ancestry import ancestry
+    from xnas_core.cli.documents import brief_document
+    from xnas_core.cli.viewing import find_candidate
+    from xnas_core.local import open_search
+
+    session = begin(context, as_json=as_json)
+    view = open_search(folder)
+    record = find_candidate(view, identity)
+    ancestors = ancestry(view, record)[1:]
+    if session.json:
+        listed = [
+            {**brief_document(view, a.record), "operators": list(a.record.operators), "distance": a.distance}
+            for a in ancestors
+        ]
+        session.answer({"candidate": brief_document(view, record), "ancestors": listed})
+        return
+    from xnas_core.cli import terminal
+    from xnas_core.cli.tables import ancestor_tree
+    from xnas_core.report.numbers import plural
+
+    console = terminal.output()
+    console.print(ancestor_tree(view, record, depth))
+    console.print(f"{plural(len(ancestors), 'ancestor')} in all")

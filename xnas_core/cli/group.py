@@ -1,0 +1,75 @@
+"""How a command ends: one sentence for an error, an exit code, no traceback for what a user did."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from xnas_core.cli import exit_codes
+from xnas_core.cli.session import Session
+
+
+class XnasGroup(TyperGroup):
+    """The group of all commands. In place of typer's own messages and codes it gives ours (`exit_codes`)."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run, and return the exit code, or leave the process with it (`standalone_mode`)."""
+        session = Session()
+        code = self._guarded(
+            session,
+            args=args,
+            prog_name=prog_name or "xnas",
+            complete_var=complete_var,
+            windows_expand_args=windows_expand_args,
+            **extra,
+        )
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    def _guarded(self, session: Session, **arguments: Any) -> int:
+        from xnas_core.errors import InvalidInputError, XnasError
+
+        try:
+            result = super().main(standalone_mode=False, obj=session, **arguments)
+            sys.stdout.flush()
+        except typer.TyperException as error:
+            return _end(session, f"{error.format_message()} {_hint(error)}".strip(), "Usage", error.exit_code)
+        except typer.Abort:
+            return _end(session, "", "Interrupted", exit_codes.INTERRUPTED)
+        except InvalidInputError as error:
+            return _end(session, str(error), error.reason, exit_codes.BAD_INPUT)
+        except XnasError as error:
+            return _end(session, str(error), error.reason, exit_codes.FAILED)
+        except BrokenPipeError:
+            # The reader of our output went away (`| head`). What is still buffered must not raise again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return exit_codes.FAILED
+        return result if isinstance(result, int) else exit_codes.OK
+
+
+def _end(session: Session, message: str, reason: str, code: int) -> int:
+    if session.json and not session.answered:
+        session.answer({"error": message or "interrupted", "reason": reason})
+    if message:
+        print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _hint(error: typer.TyperException) -> str:
+    """Return where help is to be found for a usage error."""
+    context = getattr(error, "ctx", None)
+    return f"(see '{context.command_path} --help')" if context is not None else ""

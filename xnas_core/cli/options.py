@@ -1,0 +1,28 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xnas_core.cli.session import LogFormat
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on standard output.")]
+Verbose = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Show logs on standard error; twice: all of them.")
+]
+Logs = Annotated[LogFormat | None, typer.Option("--log-format", help="console or json (one object a line).")]
+SearchFile = Annotated[Path, typer.Argument(metavar="FILE", help="The search: a YAML file.", show_default=False)]
+OutputFolder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The output folder of `xnas run`.", show_default=False)
+]
+CandidateId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of a candidate, or its unique beginning.", show_default=False)
+]
+Slots = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, max=64, help="Candidates trained side by side.", show_default="the file's"),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

@@ -1,0 +1,25 @@
+"""A search in a line."""
+
+from __future__ import annotations
+
+from xnas_core.report.numbers import number, plural
+from xnas_core.search.view import CandidateState, SearchState, SearchView
+
+
+def state_line(view: SearchView) -> str:
+    """Return what the search is, how far it got and how good its front is."""
+    states = [candidate.state for candidate in view.candidates]
+    failed = states.count(CandidateState.FAILED)
+    done, limit = states.count(CandidateState.SUCCEEDED) + failed, view.spec.limits.max_evaluations
+    parts = [f"{view.name}: {view.state.value}" + (f" ({view.reason})" if view.reason else "")]
+    parts.append(f"{done} of {limit} evaluations" if limit and done < limit else plural(done, "evaluation"))
+    if failed:
+        parts.append(f"{failed} failed")
+    if view.front:
+        parts.append(f"front {len(view.front)}")
+        parts.append(f"hypervolume {number(view.hypervolume)}")
+    elif view.state in (SearchState.COMPLETE, SearchState.FAILED):
+        parts.append("the front is empty")
+    else:
+        parts.append("no front yet")
+    return " · ".join(parts)
