@@ -17,6 +17,9 @@ from xnas_core.api.spec import Augmentation
 from xnas_core.tasks import generator
 from xnas_evaluator.training.device_data import DeviceData, DevicePart
 
+PREPARED_VALUES = 1 << 18
+"""Pixel values that are prepared at once, where a batch has fewer."""
+
 
 @dataclass(frozen=True)
 class Augmenting:
@@ -74,11 +77,17 @@ def epoch_batches(
     order = torch.from_numpy(random.permutation(len(part))).to(device)
     height, width = part.images.shape[2:]
     choices = _choices(random, len(part), height, width, augmentations, device)
-    for first, last in batch_bounds(len(part), batch_size):
-        chosen = order[first:last]
+    bounds = batch_bounds(len(part), batch_size)
+    # Small batches are prepared several at a time, so that a tiny network does not wait for many tiny operations.
+    together = max(1, PREPARED_VALUES // (batch_size * part.images[0].numel()))
+    for group in (bounds[start : start + together] for start in range(0, len(bounds), together)):
+        start, end = group[0][0], group[-1][1]
+        chosen = order[start:end]
         images = part.images.index_select(0, chosen)
-        images = data.normalise(images) if choices.off else _augmented(data, images, choices, first, last)
-        yield images.contiguous(memory_format=memory_format), part.labels.index_select(0, chosen)
+        images = data.normalise(images) if choices.off else _augmented(data, images, choices, start, end)
+        images, labels = images.contiguous(memory_format=memory_format), part.labels.index_select(0, chosen)
+        for first, last in group:
+            yield images[first - start : last - start], labels[first - start : last - start]
 
 
 def _choices(
