@@ -211,9 +211,12 @@ import json, sys
 from pathlib import Path
 from xnas_evaluator.evaluate import evaluate
 from xnas_evaluator.testing import FolderContext, assignment
-from xnas_evaluator.testing_networks import small_graph, small_spec
-graph = small_graph(side=12).to_document()
-result = evaluate(FolderContext(assignment(graph=graph), small_spec(), Path({str(root)!r}), cache=Path({str(cache)!r})))
+from xnas_core.spaces.base import DataShape
+from xnas_core.spaces.nas_bench_201 import NasBench201
+from xnas_evaluator.testing_networks import small_spec
+space = NasBench201({{"cellsPerStage": 1, "channels": 8}}, DataShape(1, 12, 12, 4))
+task = assignment(graph=space.graph((1, 1, 1, 2, 1, 1)).to_document())
+result = evaluate(FolderContext(task, small_spec(), Path({str(root)!r}), cache=Path({str(cache)!r})))
 values = {{name: value for name, value in result.metrics.items() if name not in {TIMED!r}}}
 weights = [a.sha256 for a in result.artifacts if a.name == {CHECKPOINT!r}]
 print(json.dumps({{"values": values, "weights": weights, "compiler": "torch._dynamo" in sys.modules}}))
