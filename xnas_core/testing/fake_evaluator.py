@@ -82,8 +82,10 @@ class FakeEvaluator:
         store: where result.json is written before Completed is sent; None to leave it out (benchmarks).
         duplicates: how many times each end is sent.
         reconnect_seconds: pause before the next stream after one broke; None to end instead.
+        remember: keep what was assigned and acknowledged; False where a run is long.
         assigned: every assignment received, in order.
         acknowledged: task ids acknowledged, in order.
+        waits: seconds from the end of each attempt to the next assignment.
     """
 
     channel: grpc.aio.Channel
@@ -95,12 +97,15 @@ class FakeEvaluator:
     token: str | None = None
     duplicates: int = 1
     reconnect_seconds: float | None = 0.05
+    remember: bool = True
     assigned: list[Assignment] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     welcomes: int = 0
 
     def __post_init__(self) -> None:
-        self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        self._running: dict[str, tuple[int, Assignment, asyncio.Task[None]]] = {}
+        self._ended_at: float | None = None
         self._ends: dict[str, pb.ConnectRequest] = {}
         self._outbox: deque[pb.ConnectRequest] = deque()
         self._wake = asyncio.Event()
@@ -133,7 +138,7 @@ class FakeEvaluator:
                     return
                 await asyncio.sleep(self.reconnect_seconds or 0.0)
         finally:
-            for _, task in self._running.values():
+            for _, _, task in self._running.values():
                 task.cancel()
 
     async def welcome(self) -> None:
@@ -189,7 +194,7 @@ class FakeEvaluator:
         return m.Register(
             evaluator=self.id,
             slots=self.slots,
-            running=tuple((task_id, slot) for task_id, (slot, _) in self._running.items()),
+            running=tuple((task_id, slot) for task_id, (slot, _, _) in self._running.items()),
             unacknowledged=tuple(self._ends),
         )
 
@@ -236,16 +241,20 @@ class FakeEvaluator:
                 self.drain()
             case m.Ack(task_id):
                 self._ends.pop(task_id, None)
-                self.acknowledged.append(task_id)
+                if self.remember:
+                    self.acknowledged.append(task_id)
                 self._wake.set()
 
     def _start(self, slot: int, assignment: Assignment) -> None:
         if assignment.task_id in self._running or assignment.task_id in self._ends:
             return
-        self.assigned.append(assignment)
+        if self._ended_at is not None:
+            self.waits.append(asyncio.get_running_loop().time() - self._ended_at)
+        if self.remember:
+            self.assigned.append(assignment)
         outcome = self.outcome(assignment)
         task = asyncio.ensure_future(self._work(assignment, outcome))
-        self._running[assignment.task_id] = (slot, task)
+        self._running[assignment.task_id] = (slot, assignment, task)
         if self._draining:
             self._stop(assignment.task_id, EndReason.DRAINED)
 
@@ -286,15 +295,15 @@ class FakeEvaluator:
     def _end(self, task_id: str, request: pb.ConnectRequest) -> None:
         self._running.pop(task_id, None)
         self._ends[task_id] = request
+        self._ended_at = asyncio.get_running_loop().time()
         for _ in range(self.duplicates):
             self._send(request)
 
     def _stop(self, task_id: str, reason: EndReason) -> None:
         if task_id not in self._running:
             return
-        _, task = self._running[task_id]
+        _, assignment, task = self._running[task_id]
         task.cancel()
-        assignment = next(a for a in reversed(self.assigned) if a.task_id == task_id)
         self._end(task_id, self._failure(assignment, reason, "asked to end"))
 
     def progress(self, task_id: str, epoch: int, epochs: int) -> None:
