@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,12 +77,6 @@ def spec_yaml(view: SearchView) -> str:
         "spec": view.spec.to_document(),
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
-
-
-def spec_digest(view: SearchView) -> str:
-    """Return the SHA-256 of the spec as canonical JSON (sorted keys, no spaces), hex."""
-    text = json.dumps(view.spec.to_document(), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def environments(view: SearchView) -> list[tuple[str, list[tuple[str, int]]]]:

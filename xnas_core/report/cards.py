@@ -20,7 +20,7 @@ from xnas_core.tasks import TaskKind
 
 CARD_LIMIT = 100
 """Front members with a card of their own; a larger front is shown by members spread evenly over it."""
-EMBEDDED_LIMIT = 9_000_000
+EMBEDDED_LIMIT = 7_500_000
 """Bytes of pictures embedded in all (a third more as base64); the others are named by their path."""
 
 _PANEL = re.compile(r"/explanations/([^/]+)\.png$")

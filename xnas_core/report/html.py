@@ -17,6 +17,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from xnas_core.api import spec_digest
 from xnas_core.errors import InvalidInputError
 from xnas_core.plugins import PluginKind, load
 from xnas_core.report import account, numbers
@@ -81,7 +82,7 @@ def render(view: SearchView, read: Callable[[str], bytes]) -> str:
             failed=failed[:_FAILURES_SHOWN],
             failed_hidden=max(0, len(failed) - _FAILURES_SHOWN),
             spec_yaml=account.spec_yaml(view),
-            spec_digest=account.spec_digest(view),
+            spec_digest=spec_digest(view.spec.to_document()),
             environments=account.environments(view),
             data_name=data_name(view),
             elapsed=elapsed_seconds(view),
@@ -107,7 +108,7 @@ def _space(view: SearchView) -> SearchSpace | None:
         made: SearchSpace = load(PluginKind.SPACE, view.spec.search_space.name)(
             view.spec.search_space.parameters, view.data_shape
         )
-    except InvalidInputError:
+    except (InvalidInputError, ImportError):
         return None
     return made
 

@@ -134,7 +134,7 @@ def _spec(
 
 def _add(run: _Run, number: int, population: int, *, pending: bool) -> None:
     rng = generator(run.spec.seed, "sample", number)
-    parents, operators, cell = _propose(run, number < population, rng)
+    parents, operators, cell = _propose(run, number - number % population, rng)
     identity = candidate_id(_encoding(cell))
     run.cells[identity] = cell
     benchmark = run.spec.benchmark is not None
@@ -182,20 +182,21 @@ def _fate(number: int, chance: float, pending: bool) -> tuple[CandidateState, bo
     return CandidateState.SUCCEEDED, False, chance < 0.05
 
 
-def _propose(run: _Run, first: bool, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...], Operations]:
-    """Return parents, operators and a connected cell that is new."""
+def _propose(run: _Run, start: int, rng: np.random.Generator) -> tuple[tuple[str, ...], tuple[str, ...], Operations]:
+    """Return parents, operators and a connected cell that is new; `start`: number of the generation's first."""
     parents: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
-    pool = [run.records[i] for i in run.members] + [r for r in run.records[-48:] if r.state is CandidateState.SUCCEEDED]
+    recent = [r for r in run.records[max(0, start - 48) : start] if r.state is CandidateState.SUCCEEDED]
+    pool = [run.records[i] for i in run.members if i < start] + recent
     for tries in range(10_000):
         cell = tuple(int(g) for g in rng.integers(0, 5, 6))
-        if not first and len(pool) > 1 and tries < 40:
+        if start and len(pool) > 1 and tries < 40:
             left, right = (pool[int(i)] for i in rng.choice(len(pool), 2, replace=False))
             mask = rng.random(6) < 0.5
             crossed = np.where(mask, run.cells[left.id], run.cells[right.id])
             cell = tuple(int(g) for g in np.where(rng.random(6) < 0.25, cell, crossed))
             parents, operators = (left.id, right.id), ("uniform", "mutation")
-        elif not first:
+        elif start:
             parents, operators = (), ("random",)
         connected = any(all(cell[edge] for edge in path) for path in _PATHS)
         if connected and candidate_id(_encoding(cell)) not in run.cells:

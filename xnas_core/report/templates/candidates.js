@@ -3,11 +3,10 @@ const candidateTable = (() => {
   const pageSize = 50;
   const columns = [
     {name: "candidate", text: i => report.id[i], key: i => report.id[i]},
+    ...fieldColumns(true),
     {name: "state", text: i => state(i), key: i => state(i)},
     {name: "generation", text: i => String(report.generation[i]), key: i => report.generation[i], numeric: true},
-    ...report.fields.map((field, f) => ({
-      name: field.name, about: field.about, numeric: true, unit: field.unit, text: i => number(report.values[f][i], "1", figures(f)), key: i => report.values[f][i],
-    })),
+    ...fieldColumns(false),
     {name: "attempts", text: i => String(report.attempts[i]), key: i => report.attempts[i], numeric: true},
     {name: "architecture", text: i => report.arch[i], key: i => report.arch[i], code: true},
   ];
@@ -20,6 +19,13 @@ const candidateTable = (() => {
     const largest = report.values[f].reduce((most, value) => Math.max(most, Math.abs(value || 0)), 0);
     const decimals = largest >= 1e6 ? 2 : Math.min(8, Math.max(0, 3 - Math.floor(Math.log10(largest || 1))));
     return value => value.toFixed(decimals);
+  }
+
+  function fieldColumns(objective) {
+    return [...report.fields.keys()].filter(f => report.fields[f].objective === objective).map(f => {
+      const {name, about, unit} = report.fields[f], values = report.values[f], form = figures(f);
+      return {name, about, unit, numeric: true, text: i => number(values[i], "1", form), key: i => values[i]};
+    });
   }
 
   function state(i) {
