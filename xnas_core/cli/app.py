@@ -12,6 +12,7 @@ from xnas_core.cli.commands import (
     front,
     init,
     lineage,
+    plan,
     report,
     run,
     validate,
@@ -51,6 +52,6 @@ def _options(context: typer.Context, verbose: Verbose = 0, log_format: Logs = No
         session.log_format = log_format or session.log_format
 
 
-for module in (init, validate, run, front, candidate, lineage, report, export, evaluator, version):
+for module in (init, validate, plan, run, front, candidate, lineage, report, export, evaluator, version):
     name = module.__name__.rpartition(".")[2]
     app.command(name, epilog=f"\b\n{module.EXAMPLE}\n\n{exit_codes.TABLE}")(getattr(module, name))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xnas_core.cli.session import LogFormat
+
+
+class Place(StrEnum):
+    """What candidates are trained on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on standard output.")]
 Verbose = Annotated[
@@ -25,4 +35,4 @@ Slots = Annotated[
     int | None,
     typer.Option("--slots", min=1, max=64, help="Candidates trained side by side.", show_default="the file's"),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[Place, typer.Option("--device", help="Where candidates are trained; auto: the GPU if there is one.")]

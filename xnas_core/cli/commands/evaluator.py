@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xnas_core.cli.options import Device
+from xnas_core.cli.options import Device, Place
 from xnas_core.cli.session import begin
 
 EXAMPLE = """Example:
@@ -25,7 +25,11 @@ TokenFile = Annotated[
 
 
 def evaluator(
-    context: typer.Context, connect: Connect, slots: Slots = 1, device: Device = "auto", token_file: TokenFile = None
+    context: typer.Context,
+    connect: Connect,
+    slots: Slots = 1,
+    device: Device = Place.AUTO,
+    token_file: TokenFile = None,
 ) -> None:
     """Join a running search from another terminal or machine, and train candidates for it.
 
@@ -44,7 +48,7 @@ def evaluator(
             f"there is no token file {token_file}; `xnas run --listen` says where it puts the token"
         )
     command = [sys.executable, "-m", "xnas_evaluator.agent", "--connect", connect]
-    command += ["--slots", str(slots), "--device", device]
+    command += ["--slots", str(slots), "--device", device.value]
     if token_file is not None:
         command += ["--token-file", str(token_file)]
     sys.stdout.flush()

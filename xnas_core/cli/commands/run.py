@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xnas_core.cli.options import AsJson, Device, Logs, SearchFile, Slots, Verbose
+from xnas_core.cli.options import AsJson, Device, Logs, Place, SearchFile, Slots, Verbose
 from xnas_core.cli.session import begin
 
 EXAMPLE = """Examples:
@@ -34,7 +34,7 @@ def run(
     file: SearchFile,
     output: Output,
     slots: Slots = None,
-    device: Device = "auto",
+    device: Device = Place.AUTO,
     listen: Listen = None,
     token_file: TokenFile = None,
     as_json: AsJson = False,
@@ -49,4 +49,4 @@ def run(
     from xnas_core.cli.running import Run
 
     session = begin(context, as_json=as_json, verbosity=verbose, log_format=log_format)
-    return Run(session, file, output, slots=slots, device=device, listen=listen, token_file=token_file).execute()
+    return Run(session, file, output, slots=slots, device=device.value, listen=listen, token_file=token_file).execute()
