@@ -43,14 +43,23 @@ class EvaluatorProcess:
         device: auto, cpu or cuda.
         announce: called with the evaluator id of each process before it starts, so that the server knows
             that this evaluator ends with the run.
+        died: called with the evaluator id and the exit code of a process that ended by itself.
     """
 
-    def __init__(self, address: str, slots: int, device: str, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        slots: int,
+        device: str,
+        announce: Callable[[str], None],
+        died: Callable[[str, int], None],
+    ) -> None:
         self._command = [
             sys.executable, "-m", "xnas_evaluator.agent", "--connect", address, "--slots", str(slots),
             "--device", device, "--parent-pid", str(os.getpid()),
         ]  # fmt: skip
         self._announce = announce
+        self._died = died
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     async def supervise(self) -> None:
@@ -83,7 +92,9 @@ class EvaluatorProcess:
         )  # fmt: skip
         reader = asyncio.create_task(self._read(process))
         try:
-            return await process.wait()
+            code = await process.wait()
+            self._died(identity, code)
+            return code
         finally:
             await asyncio.shield(_end(process))
             reader.cancel()

@@ -28,7 +28,7 @@ from xnas_core.search.engine import Engine
 from xnas_core.search.loop import LoopOutcome, SearchLoop
 from xnas_core.search.recovery import recover
 from xnas_core.search.viewing import record, view
-from xnas_core.tasks import EvaluationConfig, Progress
+from xnas_core.tasks import EndReason, EvaluationConfig, Progress
 
 _PROGRESS_SECONDS = 0.1
 _SERVER_GRACE_SECONDS = 5.0
@@ -149,8 +149,13 @@ class _Run:
     async def _serve(self, server: DispatchServer, socket: str, token: str | None) -> LoopOutcome:
         loop = SearchLoop(self._engine, self._prepared.journal, server, on_turn=self._turned, on_attempt=self._heard)
         self._announce(socket, server.bound[1] if token else None, token)
+
+        def died(evaluator: str, code: int) -> None:
+            # Nobody will come back under this id, so its attempts need not wait for the grace period.
+            server.report_end(evaluator, EndReason.LOST, f"the evaluator process ended with exit code {code}")
+
         slots = self._options.slots or self._engine.spec.evaluators.slots_per_evaluator
-        process = EvaluatorProcess(socket, slots, self._options.device, self._local.add)
+        process = EvaluatorProcess(socket, slots, self._options.device, self._local.add, died)
         with self._interruptible(loop) as stop:
             evaluator = asyncio.create_task(process.supervise())
             searching = asyncio.create_task(self._run_loop(loop))
