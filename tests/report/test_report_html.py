@@ -228,14 +228,14 @@ def test_a_failed_finalise_says_why_there_are_no_explanations(sample: SampleSear
 
 
 def test_a_large_front_has_cards_for_its_ends_and_says_so() -> None:
-    sample = sample_search(260)
+    sample = sample_search(130)
     everyone = tuple(
-        replace(c, on_front=True, objectives=(i / 300, 1 - i / 300)) for i, c in enumerate(sample.view.candidates)
+        replace(c, on_front=True, objectives=(i / 200, 1 - i / 200)) for i, c in enumerate(sample.view.candidates)
     )
     front = tuple(c.id for c in reversed(everyone))
     page = page_of(sample, candidates=everyone, front=front)
     assert page.count('class="card"') == CARD_LIMIT
     assert f'id="card-{front[0]}"' in page
     assert f'id="card-{front[-1]}"' in page
-    assert "The front has 260 members; 100 of them" in Checker(page).words
+    assert "The front has 130 members; 100 of them" in Checker(page).words
     assert Checker(page).problems == []

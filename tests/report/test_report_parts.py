@@ -15,7 +15,7 @@ from xnas_core.report.account import ended_attempts, environments, genes
 from xnas_core.report.data import report_data, steps
 from xnas_core.report.drawings import draw, label_colours
 from xnas_core.report.lineage import LIMIT, lineage
-from xnas_core.report.plots import front_plot, scatter
+from xnas_core.report.plots import dots, front_plot, scatter
 from xnas_core.report.summary import knee_point, listed
 from xnas_core.report.svg import Scale, tag, ticks
 from xnas_core.search.view import HypervolumePoint
@@ -186,3 +186,12 @@ def test_shares_of_choices_add_up_and_failures_are_counted() -> None:
     assert sum(group.count for group in ended) == counted > 0
     assert {g.reason: g.meaning for g in ended}["RunStopped"] == "does not count, retried"
     assert environments(SAMPLE.view)[0][0] == "device"
+
+
+def test_dots_on_the_same_pixels_are_drawn_once_and_paths_stay_short() -> None:
+    crowd = [(x / 7, y / 7) for x in range(200) for y in range(200)]
+    drawn = str(dots(crowd))
+    assert drawn.count("M") < 300
+    spread = str(dots([(4.0 * x, 4.0 * y) for x in range(40) for y in range(40)]))
+    assert spread.count("M") == 1600
+    assert max(path.count("M") for path in spread.split("<path")) == 500

@@ -36,6 +36,16 @@ class Quantity:
     about: str
     objective: bool
 
+    @property
+    def short(self) -> str:
+        """The value without its standard error and unit."""
+        return self.value.partition(" ± ")[0]
+
+    @property
+    def spread(self) -> str:
+        """The standard error and the unit, or ""."""
+        return self.value.partition(" ± ")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:

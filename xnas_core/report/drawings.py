@@ -7,6 +7,7 @@ alternate sides. What carries nothing to the output is dotted.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,18 +140,32 @@ def _places(drawing: Drawing, layers: Mapping[str, int], across: bool) -> dict[s
         crowd.setdefault(layers[node.id], []).append(node.id)
     half = {node.id: max(14.0, len(node.label) * _CHARACTER / 2 + 9) for node in drawing.nodes}
     widest = max((len(edge.label) for edge in drawing.edges if edge.label), default=0) * _CHARACTER
-    step_across = max(72.0, widest + 2 * max(half.values()) + 22) if across else 2 * max(half.values()) + 24
     places = {}
+    if across:
+        columns = _columns(layers, half, widest + 24)
+        for node in drawing.nodes:
+            row = crowd[layers[node.id]]
+            offset = row.index(node.id) - (len(row) - 1) / 2
+            places[node.id] = _Place(columns[layers[node.id]], offset * 56, half[node.id], 13.0)
+        return places
+    step_across = 2 * max(half.values()) + 24
+    step_down = 56.0 if widest else 44.0
     for node in drawing.nodes:
         row = crowd[layers[node.id]]
         offset = row.index(node.id) - (len(row) - 1) / 2
-        if across:
-            x, y = layers[node.id] * step_across, offset * 56
-        else:
-            labelled = any(edge.label for edge in drawing.edges)
-            x, y = offset * step_across, layers[node.id] * (56.0 if labelled else 44.0)
-        places[node.id] = _Place(x, y, half[node.id], 13.0)
+        places[node.id] = _Place(offset * step_across, layers[node.id] * step_down, half[node.id], 13.0)
     return places
+
+
+def _columns(layers: Mapping[str, int], half: Mapping[str, float], gap: float) -> list[float]:
+    """Return the middle of each layer, such that `gap` is free between the widest nodes of two layers."""
+    widths = [0.0] * (1 + max(layers.values()))
+    for name, layer in layers.items():
+        widths[layer] = max(widths[layer], half[name])
+    middles = [0.0]
+    for left, right in itertools.pairwise(widths):
+        middles.append(middles[-1] + left + max(40.0, gap) + right)
+    return middles
 
 
 def _arrow(

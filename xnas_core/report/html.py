@@ -69,6 +69,7 @@ def render(view: SearchView, read: Callable[[str], bytes]) -> str:
             style=Markup(style),
             script=Markup(script),
             json=Markup(compact_json(data, knee=summary.knee, x=front_axes(data)[0], y=front_axes(data)[1])),
+            plotted=any(None not in c.objectives for c in view.candidates),
             front_plot=front_plot(data, frozenset(chosen), summary.knee),
             hypervolume_plot=hypervolume_plot(data) if view.history else "",
             multiples=_multiples(data),

@@ -104,14 +104,22 @@ function keys(plot) {
 
 function drawAll() {
   plots = [];
-  const height = Math.min(460, Math.max(300, frontStage.clientWidth * 0.56));
-  const main = scatter(frontStage, Number(pickers.x.value), Number(pickers.y.value), height, {zoom: zoom.checked, links: true});
-  keys(main);
-  plots.push(main);
+  if (frontStage) drawFront();
   for (const stage of document.querySelectorAll(".multiples .stage"))
     plots.push(scatter(stage, Number(stage.dataset.x), Number(stage.dataset.y), 230));
   plots.forEach(pointers);
   if (selected !== null) plots.forEach(plot => plot.mark(selected));
+  drawHypervolume();
+}
+
+function drawFront() {
+  const height = Math.min(460, Math.max(300, frontStage.clientWidth * 0.56));
+  const main = scatter(frontStage, Number(pickers.x.value), Number(pickers.y.value), height, {zoom: zoom.checked, links: true});
+  keys(main);
+  plots.push(main);
+}
+
+function drawHypervolume() {
   const stage = document.getElementById("hypervolume-stage");
   if (stage && report.history.length) {
     const plot = hypervolume(stage);
@@ -150,16 +158,7 @@ function trees() {
 function start() {
   document.documentElement.classList.add("scripted");
   for (const element of document.querySelectorAll(".needs-script")) element.hidden = false;
-  for (const [axis, picker] of Object.entries(pickers)) {
-    for (const [title, wanted] of [["objectives", true], ["other quantities", false]]) {
-      const options = report.fields.map((field, f) => [field, f]).filter(([field]) => field.objective === wanted);
-      picker.append(html("optgroup", {label: title}, ...options.map(([field, f]) => html("option", {value: f}, field.name))));
-    }
-    picker.value = report.axes[axis === "x" ? 0 : 1];
-    picker.onchange = drawAll;
-  }
-  zoom.onchange = drawAll;
-  document.querySelector("#front-figure form").onsubmit = event => event.preventDefault();
+  if (frontStage) axisPickers();
   picked.querySelector(".close").onclick = closePicked;
   document.addEventListener("keydown", event => { if (event.key === "Escape" && !picked.hidden) closePicked(); });
   document.getElementById("save-spec").onclick = () => save(document.getElementById("spec").textContent, "search.yaml", "application/yaml");
@@ -171,5 +170,18 @@ function start() {
     // A phone's bars change the height while one scrolls; only the width matters.
     if (innerWidth !== width) { width = innerWidth; clearTimeout(waiting); waiting = setTimeout(drawAll, 100); }
   });
+}
+
+function axisPickers() {
+  for (const [axis, picker] of Object.entries(pickers)) {
+    for (const [title, wanted] of [["objectives", true], ["other quantities", false]]) {
+      const options = report.fields.map((field, f) => [field, f]).filter(([field]) => field.objective === wanted);
+      picker.append(html("optgroup", {label: title}, ...options.map(([field, f]) => html("option", {value: f}, field.name))));
+    }
+    picker.value = report.axes[axis === "x" ? 0 : 1];
+    picker.onchange = drawAll;
+  }
+  zoom.onchange = drawAll;
+  document.querySelector("#front-figure form").onsubmit = event => event.preventDefault();
 }
 start();
