@@ -172,6 +172,11 @@ def test_unusual_searches_have_a_report(name: str, sample: SampleSearch, said: s
     assert "None" not in checker.words.split()
 
 
+def test_a_search_on_the_graph_alone_trains_and_explains_nothing(sample: SampleSearch) -> None:
+    words = Checker(page_of(sample, spec=sample.view.spec.model_copy(update={"dataset": None}))).words
+    assert "scored from the graph alone" in words
+
+
 def test_candidates_without_a_metric_are_shown_without_it() -> None:
     sample = sample_search(60)
     bare = tuple(
@@ -239,3 +244,14 @@ def test_a_large_front_has_cards_for_its_ends_and_says_so() -> None:
     assert f'id="card-{front[-1]}"' in page
     assert "The front has 130 members; 100 of them" in Checker(page).words
     assert Checker(page).problems == []
+
+
+def test_an_objective_named_unlike_its_metric_keeps_unit_meaning_and_error() -> None:
+    sample = sample_search(30)
+    spec = sample.view.spec
+    named = spec.objectives[0].model_copy(update={"name": "quality", "metric": "accuracy"})
+    page = page_of(sample, spec=spec.model_copy(update={"objectives": [named, *spec.objectives[1:]]}))
+    best = next(c for c in sample.view.candidates if c.id == sample.view.front[0])
+    assert f"Best quality {best.metrics['accuracy']:.4f} ± {best.errors['accuracy']:.4f}" in Checker(page).words
+    assert data_of(page)["fields"][0]["about"] == "Share of validation samples classified correctly."
+    assert [field["name"] for field in data_of(page)["fields"]].count("accuracy") == 0

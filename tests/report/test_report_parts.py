@@ -4,19 +4,21 @@ import itertools
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xnas_core.api.spec import BenchmarkSpec, DatasetSource, DatasetSpec
 from xnas_core.plugins import PluginKind, load
-from xnas_core.report import numbers
+from xnas_core.report import numbers, sample
 from xnas_core.report.account import ended_attempts, environments, genes
 from xnas_core.report.data import report_data, steps
 from xnas_core.report.drawings import draw, label_colours
 from xnas_core.report.lineage import LIMIT, lineage
 from xnas_core.report.plots import dots, front_plot, scatter
-from xnas_core.report.summary import knee_point, listed
+from xnas_core.report.summary import data_name, knee_point, listed
 from xnas_core.report.svg import Scale, tag, ticks
 from xnas_core.search.view import HypervolumePoint
 from xnas_core.spaces.base import DataShape, Drawing, DrawnEdge, DrawnNode
@@ -81,7 +83,14 @@ def test_standard_errors_decide_the_decimals(value: float, error: float | None, 
 
 
 def test_durations_sizes_and_plurals() -> None:
-    durations = [(0.42, "0.42 s"), (59.0, "59 s"), (134.0, "2 min 14 s"), (7200.0, "2 h"), (90_000.0, "1 d 1 h")]
+    durations = [
+        (0.00085, "0.85 ms"),
+        (0.42, "0.42 s"),
+        (59.0, "59 s"),
+        (134.0, "2 min 14 s"),
+        (7200.0, "2 h"),
+        (90_000.0, "1 d 1 h"),
+    ]
     assert [numbers.duration(seconds) for seconds, _ in durations] == [text for _, text in durations]
     assert [numbers.size(n) for n in (12, 1_500, 4_312_068)] == ["12 B", "1.5 kB", "4.31 MB"]
     assert numbers.plural(1, "candidate") + numbers.plural(12_000, "candidate") == "1 candidate12\u202f000 candidates"
@@ -171,6 +180,8 @@ def test_dead_edges_differ_and_colours_agree_between_drawings() -> None:
     second = Drawing(nodes, (DrawnEdge("a", "b", "conv"), DrawnEdge("a", "b", "pool")))
     colours = label_colours([first, second])
     assert colours == {"conv": 1, "pool": 2}
+    many = Drawing(nodes, tuple(DrawnEdge("a", "b", f"shape {n}") for n in range(8)))
+    assert label_colours([many]) == {}
     assert 'class="edge dead"' in draw(first, colours, "t", "1")
     assert 'class="edge c1"' in draw(first, colours, "t", "1")
     assert 'class="edge c1"' in draw(second, colours, "t", "2")
@@ -195,3 +206,22 @@ def test_dots_on_the_same_pixels_are_drawn_once_and_paths_stay_short() -> None:
     spread = str(dots([(4.0 * x, 4.0 * y) for x in range(40) for y in range(40)]))
     assert spread.count("M") == 1600
     assert max(path.count("M") for path in spread.split("<path")) == 500
+
+
+def test_what_was_searched_on_is_named_in_words() -> None:
+    def on(**changes: object) -> str:
+        return data_name(replace(SAMPLE.view, spec=SAMPLE.view.spec.model_copy(update={"benchmark": None, **changes})))
+
+    assert on() == "cifar10"
+    assert on(dataset=None) == "the graph alone"
+    assert on(benchmark=BenchmarkSpec(table="t.csv.gz")) == "the table t.csv.gz"
+    assert on(dataset=DatasetSpec(source=DatasetSource(npz="my.npz"))) == "my.npz"
+
+
+def test_the_sample_report_is_written_and_wrong_arguments_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sample.main([str(tmp_path / "r.html")]) == 0
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert sample.main(["--help"]) == 2
+    assert "usage" in capsys.readouterr().err

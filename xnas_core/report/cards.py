@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from xnas_core.artifacts.keys import check_key
 from xnas_core.errors import InvalidInputError, StoreError
-from xnas_core.report.data import ReportData
+from xnas_core.report.data import Field, ReportData, standard_error
 from xnas_core.report.drawings import draw, label_colours
 from xnas_core.report.numbers import size, with_error
 from xnas_core.search.view import CandidateRecord, StoredArtifact
@@ -35,6 +35,7 @@ class Quantity:
     value: str
     about: str
     objective: bool
+    timing: bool
 
     @property
     def short(self) -> str:
@@ -133,9 +134,18 @@ def quantities(data: ReportData, i: int) -> tuple[Quantity, ...]:
             record.objectives[k] if field.objective else record.metrics.get(field.name, record.timings.get(field.name))
         )
         if exact is not None or field.objective:
-            value = with_error(exact, record.errors.get(field.name), field.unit)
-            shown.append(Quantity(field.name, value, field.description, field.objective))
+            error = (
+                standard_error(record, data.view.spec.objectives[k])
+                if field.objective
+                else record.errors.get(field.name)
+            )
+            value = with_error(exact, error, field.unit)
+            shown.append(Quantity(field.name, value, field.description, field.objective, _is_timing(record, field)))
     return tuple(shown)
+
+
+def _is_timing(record: CandidateRecord, field: Field) -> bool:
+    return not field.objective and field.name not in record.metrics
 
 
 class _Budget:
@@ -178,6 +188,8 @@ def _panel(artifact: StoredArtifact, read: Callable[[str], bytes], budget: _Budg
 def _unexplained(data: ReportData, record: CandidateRecord) -> str:
     if data.view.spec.benchmark is not None:
         return "A search on a table trains nothing, so there is no network to explain."
+    if data.view.spec.dataset is None:
+        return "The graph alone decides this search; nothing is trained, so there is no network to explain."
     ended = [a for a in record.history if a.task is TaskKind.FINALISE and a.outcome not in ("running", "succeeded")]
     if ended:
         return f"No explanations: {ended[-1].outcome}. {ended[-1].message}".strip()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xnas_core.api.spec import Direction
+from xnas_core.api.spec import Direction, ObjectiveSpec
 from xnas_core.objectives import METRICS
 from xnas_core.report.tables import metric_names
-from xnas_core.search.view import CandidateState, HypervolumePoint, SearchView
+from xnas_core.search.view import CandidateRecord, CandidateState, HypervolumePoint, SearchView
 
 Number = float | int | None
 
@@ -96,7 +96,7 @@ def report_data(view: SearchView) -> ReportData:
                 True,
             ),
             [candidate.objectives[index] for candidate in view.candidates],
-            [candidate.errors.get(objective.name) for candidate in view.candidates],
+            [standard_error(candidate, objective) for candidate in view.candidates],
         )
     taken = {name for objective in view.spec.objectives for name in (objective.name, objective.metric_name)}
     others = [name for name in metric_names(view) if name not in taken]
@@ -110,6 +110,11 @@ def report_data(view: SearchView) -> ReportData:
         add(Field(name, "s", "", Direction.MINIMIZE, False), [c.timings.get(name) for c in view.candidates])
     add(EVALUATION, [candidate.number + 1 for candidate in view.candidates])
     return ReportData(view, tuple(fields), tuple(values), tuple(errors))
+
+
+def standard_error(record: CandidateRecord, objective: ObjectiveSpec) -> float | None:
+    """Return the standard error of an objective, which evaluators give under its own or its metric's name."""
+    return record.errors.get(objective.name, record.errors.get(objective.metric_name))
 
 
 def compact_json(data: ReportData, *, knee: int | None, x: int, y: int) -> str:

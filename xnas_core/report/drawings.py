@@ -32,9 +32,12 @@ class _Place:
 
 
 def label_colours(drawings: Sequence[Drawing]) -> dict[str, int]:
-    """Give each label of a live arrow a number from 1 to 7, the same in all drawings; those that are left share 0."""
+    """Give each label of a live arrow a number from 1 to 7, the same in all drawings.
+
+    Empty where there are more labels: then they are no small set of operations, and colours would say nothing.
+    """
     labels = sorted({edge.label for drawing in drawings for edge in drawing.edges if edge.live and edge.label})
-    return {label: place + 1 if place < _COLOURS else 0 for place, label in enumerate(labels)}
+    return {label: place for place, label in enumerate(labels, start=1)} if len(labels) <= _COLOURS else {}
 
 
 def draw(drawing: Drawing, colours: Mapping[str, int], title: str, mark: str) -> Markup:

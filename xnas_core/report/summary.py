@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xnas_core.objectives import to_minimise
-from xnas_core.report.data import ReportData
+from xnas_core.report.data import ReportData, standard_error
 from xnas_core.report.numbers import duration, grouped, number, plural, tick, with_error
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchState, SearchView
 
@@ -98,7 +98,8 @@ def _headline(data: ReportData) -> str:
             f"No candidate has been scored yet. The search looks for architectures of {view.spec.search_space.name} "
             f"that are good in {listed(names)} on {data_name(view)}."
         )
-    where = f"{plural(scored, 'architecture')} of {view.spec.search_space.name} scored on {data_name(view)}"
+    how = "from" if view.spec.benchmark is None and view.spec.dataset is None else "on"
+    where = f"{plural(scored, 'architecture')} of {view.spec.search_space.name} scored {how} {data_name(view)}"
     if len(names) == 1:
         best = view.candidates[data.front[0]] if data.front else None
         value = number(best.objectives[0]) if best else "unknown"
@@ -127,7 +128,7 @@ def _tiles(data: ReportData, knee: int | None) -> list[Tile]:
     for k, objective in enumerate(view.spec.objectives):
         best = _best(data, k)
         if best is not None:
-            shown = with_error(best.objectives[k], best.errors.get(objective.name), data.fields[k].unit)
+            shown = with_error(best.objectives[k], standard_error(best, objective), data.fields[k].unit)
             value, sign, error = shown.partition(" ± ")
             tiles.append(Tile(f"Best {objective.name}", value, sign.lstrip() + error, best.id, best.id))
     if knee is not None:
