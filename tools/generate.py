@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import generate_cli
 import generate_crd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +38,7 @@ def protobuf() -> None:
         (folder / "__init__.py").touch()
 
 
-GENERATORS = (protobuf, generate_crd.crd, generate_crd.reference)
+GENERATORS = (protobuf, generate_crd.crd, generate_crd.reference, generate_cli.cli)
 
 if __name__ == "__main__":
     for generator in GENERATORS:

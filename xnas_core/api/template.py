@@ -5,6 +5,7 @@ Only what a person is likely to change is written out; every comment says what e
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -26,10 +27,11 @@ class Training:
     epochs: int
     batch_size: int
     augmentation: tuple[str, ...]
+    validation_fraction: float = 0.1
 
 
 _TRAINING = {
-    "digits": Training(8, 64, ()),
+    "digits": Training(6, 64, (), 0.2),
     "lines": Training(2, 64, ()),
     "mnist": Training(3, 256, ()),
     "fashion-mnist": Training(3, 256, ("flip",)),
@@ -108,6 +110,9 @@ def parse_objective(text: str) -> ObjectiveChoice:
                 f"objective {text!r}: the direction must be maximize or minimize, not {direction!r}"
             ) from None
     if name not in METRICS:
+        near = difflib.get_close_matches(name, METRICS, 1)
+        if near:
+            raise InvalidInputError(f"there is no objective {name!r}; did you mean {near[0]!r}?")
         raise InvalidInputError(
             f"objective {name!r} needs a direction: write {name}:maximize or {name}:minimize "
             f"(only {', '.join(METRICS)} have one of their own)"
@@ -162,7 +167,7 @@ def _subject(choices: Choices) -> list[str]:
     augmentation = f"[{', '.join(training.augmentation)}]"
     return [
         *_dataset(choices.dataset),
-        "    validationFraction: 0.1  # of the training images; candidates are scored on these",
+        f"    validationFraction: {training.validation_fraction}  # of the training images, to score candidates on",
         "",
         "  training:",
         f"    epochs: {training.epochs}",
@@ -236,6 +241,10 @@ def _rest(choices: Choices) -> list[str]:
     ]
     if choices.dataset is not None:
         lines += [
+            "",
+            "  # How many candidates this machine trains side by side; they share its cores.",
+            "  evaluators:",
+            "    slotsPerEvaluator: 1",
             "",
             "  # Pictures of what the networks on the front look at.",
             "  explanations:",

@@ -21,7 +21,7 @@ def print_card(console: Console, view: SearchView, record: CandidateRecord) -> N
         ("Objectives", _objectives(view, record)),
         ("Metrics", _metrics(view, record)),
         ("Architecture", _choices(view, record)),
-        ("Time", {name.removesuffix("_seconds"): duration(value) for name, value in sorted(record.timings.items())}),
+        ("Time", _timings(record)),
         ("Attempts", _attempts(record)),
         ("Ran on", dict(sorted(record.environment.items()))),
         ("Files", {artifact.key: size(artifact.size) for artifact in record.artifacts}),
@@ -70,6 +70,12 @@ def _choices(view: SearchView, record: CandidateRecord) -> dict[str, str]:
     except InvalidInputError:
         return {}
     return {name: space.gene_label(i, record.genes[i]) for i, name in enumerate(space.gene_names)}
+
+
+def _timings(record: CandidateRecord) -> dict[str, str]:
+    """Return the parts that took a millisecond or more."""
+    known = sorted((name, value) for name, value in record.timings.items() if value >= 0.001)
+    return {name.removesuffix("_seconds"): duration(value) for name, value in known}
 
 
 def _attempts(record: CandidateRecord) -> dict[str, str]:

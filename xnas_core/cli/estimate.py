@@ -17,7 +17,7 @@ class TimeLeft:
     time, (t[i] - t[i-k]) / k, and of these the mean without the fifth at either end. Times: seconds, any clock.
 
     Args:
-        start: when the run began.
+        start: when the run began; `begin` moves it to when workers really started.
         done: evaluations that were finished before; they say nothing about this run's pace.
     """
 
@@ -26,6 +26,13 @@ class TimeLeft:
         self._done = done
         self._side_by_side = 1
         self._times: deque[float] = deque(maxlen=WINDOW * 8)
+        self._begun = False
+
+    def begin(self, now: float) -> None:
+        """Note that a worker does something: loading libraries and data comes once, and says nothing of the rest."""
+        if not self._begun and not self._times:
+            self._start = now
+        self._begun = True
 
     def note(self, now: float, done: int, running: int) -> None:
         """Record that `done` evaluations are finished and `running` in training."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from typer.core import TyperGroup
 
 from xnas_core.cli import exit_codes
 from xnas_core.cli.session import Session
+
+_NARROW = 52
 
 
 class XnasGroup(TyperGroup):
@@ -28,6 +31,10 @@ class XnasGroup(TyperGroup):
     ) -> Any:
         """Run, and return the exit code, or leave the process with it (`standalone_mode`)."""
         session = Session()
+        columns = shutil.get_terminal_size().columns
+        if columns < _NARROW:
+            # Left alone, help is never narrower than this.
+            extra.setdefault("terminal_width", columns - 2)
         code = self._guarded(
             session,
             args=args,
@@ -58,7 +65,9 @@ class XnasGroup(TyperGroup):
             # The reader of our output went away (`| head`). What is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return exit_codes.FAILED
-        return result if isinstance(result, int) else exit_codes.OK
+        code = result if isinstance(result, int) else exit_codes.OK
+        # Typer turns Ctrl-C into this code before we see it.
+        return _end(session, "", "Interrupted", code) if code == exit_codes.INTERRUPTED else code
 
 
 def _end(session: Session, message: str, reason: str, code: int) -> int:

@@ -20,6 +20,7 @@ from xnas_core.tasks import TaskKind
 
 SHOWN_ATTEMPTS = 6
 _WIDEST_BAR = 40
+_EXPLAINED = "explained"
 _PER_SECOND = 4.0
 
 
@@ -65,6 +66,8 @@ class LiveDisplay:
         """See RunObserver."""
         now = self._clock()
         self._progress = progress
+        if any(attempt.epochs for attempt in progress.attempts):
+            self._evaluations.begin(now)
         self._evaluations.note(now, progress.succeeded + progress.failed, progress.running)
         if progress.finalising:
             if self._finals is None:
@@ -97,7 +100,7 @@ class LiveDisplay:
         now = self._clock()
         if progress.finalising and self._finals is not None:
             left = self._finals.left(now, progress.finalising - progress.finalised)
-            return _Stage("explained", progress.finalised, progress.finalising, left)
+            return _Stage(_EXPLAINED, progress.finalised, progress.finalising, left)
         done, limit = progress.succeeded + progress.failed, progress.max_evaluations
         left = None if limit is None else self._evaluations.left(now, limit - done)
         return _Stage("evaluations", done, limit, left)
@@ -105,7 +108,9 @@ class LiveDisplay:
     def _bar(self, stage: _Stage) -> list[RenderableType]:
         counted = f"{stage.done}/{stage.total}" if stage.total else str(stage.done)
         told = f"{counted} {stage.word}"
-        if stage.left is not None:
+        if stage.done == stage.total:
+            told += " · writing the report" if stage.word == _EXPLAINED else ""
+        elif stage.left is not None:
             told += f" · {rounded(stage.left)} left"
         room = self._console.width - len(told) - 2
         bar = ProgressBar(
@@ -113,6 +118,9 @@ class LiveDisplay:
             completed=stage.done if stage.total else 0,
             pulse=not stage.total,
             width=min(_WIDEST_BAR, room if room >= 10 else self._console.width),
+            style="bright_black",
+            complete_style="cyan",
+            finished_style="green",
         )
         if room < 10:
             return [bar, Text(told)]
@@ -122,7 +130,9 @@ class LiveDisplay:
 
     def _attempt(self, attempt: RunningAttempt) -> Text:
         line = Text(f"  {attempt.candidate}", style="cyan", no_wrap=True, overflow="ellipsis")
-        if attempt.kind is TaskKind.EVALUATE and attempt.epochs:
+        if not attempt.epochs:
+            line.append(" starting", style="dim")
+        elif attempt.kind is TaskKind.EVALUATE:
             line.append(f" epoch {min(attempt.epoch + 1, attempt.epochs)}/{attempt.epochs}", style="default")
         if attempt.step and attempt.step != "training":
             line.append(f" {attempt.step}", style="default")

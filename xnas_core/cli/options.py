@@ -21,7 +21,10 @@ class Place(StrEnum):
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on standard output.")]
 Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="Show logs on standard error; twice: all of them.")
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, help="Show logs on standard error; twice: all of them.", show_default=False
+    ),
 ]
 Logs = Annotated[LogFormat | None, typer.Option("--log-format", help="console or json (one object a line).")]
 SearchFile = Annotated[Path, typer.Argument(metavar="FILE", help="The search: a YAML file.", show_default=False)]

@@ -20,10 +20,13 @@ from xnas_core.spaces.survey import SpaceSurvey, SurveyedNetwork, survey
 
 SIZES = ("smallest", "median", "largest")
 _BYTES_PER_PARAMETER = 4
-_RESULT_BYTES = 16_000
-"""result.json, checkpoint.json and this candidate's share of the journal; measured: 12 to 15 kB."""
-_EXPLANATION_BYTES = 300_000
-"""One method's attributions and panel for one front member; measured on 28x28 and 32x32 images: 0.1 to 0.4 MB."""
+_RESULT_BYTES = 12_000
+"""result.json, table row and share of the journal of one candidate (measured in searches on digits)."""
+_ROW_BYTES = 2_000
+"""The same where a table or the graph answers."""
+_PANEL_BYTES = 2_000
+"""One sample's share of a method's PNG panel."""
+_REPORT_BYTES = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def make_plan(file: Path, *, slots: int | None, device: str, measure: bool) -> P
         measured=measured,
         seconds=_whole(spec, median, measured, evaluations, side_by_side),
         longest_seconds=_whole(spec, largest, measured, evaluations, side_by_side),
-        disk_bytes=disk_estimate(spec, surveyed.median.parameters, evaluations),
+        disk_bytes=disk_estimate(spec, shape, surveyed.median.parameters, evaluations),
     )
 
 
@@ -148,19 +151,30 @@ def front_guess(evaluations: int, objectives: int) -> int:
     return min(evaluations, max(1, round(math.sqrt(evaluations) * max(1, objectives - 1))))
 
 
-def disk_estimate(spec: ArchitectureSearchSpec, parameters: int, evaluations: int | None) -> int | None:
-    """Return the bytes that the output folder will hold at the end, roughly."""
+def disk_estimate(
+    spec: ArchitectureSearchSpec, shape: DataShape, parameters: int, evaluations: int | None
+) -> int | None:
+    """Return the bytes that the output folder will hold at the end, roughly.
+
+    Args:
+        parameters: of a network like those that will be kept.
+    """
     if evaluations is None:
         return None
     if spec.dataset is None:
-        return evaluations * 2_000
+        return _REPORT_BYTES + evaluations * _ROW_BYTES
     front = front_guess(evaluations, len(spec.objectives))
     kept = evaluations if spec.artifacts.checkpoints is Checkpoints.ALL else front
     explained = {"front": front, "all": evaluations, "none": 0}[spec.explanations.scope.value]
+    samples = shape.classes * spec.explanations.samples_per_class
+    pixels = shape.channels * shape.height * shape.width
+    # Stored for each sample: the image (1 byte a value) and its attributions (4).
+    method = samples * (5 * pixels + _PANEL_BYTES)
     return (
-        evaluations * _RESULT_BYTES
+        _REPORT_BYTES
+        + evaluations * _RESULT_BYTES
         + kept * parameters * _BYTES_PER_PARAMETER
-        + explained * len(spec.explanations.methods) * _EXPLANATION_BYTES
+        + explained * len(spec.explanations.methods) * method
     )
 
 

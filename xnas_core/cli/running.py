@@ -71,7 +71,8 @@ class Run:
         return exit_codes.OK
 
     def _run(self, search: ArchitectureSearch) -> RunOutcome:
-        if not terminal.live_display_possible():
+        # Logs and a display that moves the cursor do not go together.
+        if self._session.verbosity or not terminal.live_display_possible():
             from xnas_core.cli.lines import Lines
 
             return self._observed(search, Lines(turning_points()))

@@ -11,7 +11,7 @@ def state_line(view: SearchView) -> str:
     states = [candidate.state for candidate in view.candidates]
     failed = states.count(CandidateState.FAILED)
     done, limit = states.count(CandidateState.SUCCEEDED) + failed, view.spec.limits.max_evaluations
-    parts = [f"{view.name}: {view.state.value}" + (f" ({view.reason})" if view.reason else "")]
+    parts = [f"{view.name}: {_word(view)}" + (f" ({view.reason})" if view.reason else "")]
     parts.append(f"{done} of {limit} evaluations" if limit and done < limit else plural(done, "evaluation"))
     if failed:
         parts.append(f"{failed} failed")
@@ -23,3 +23,8 @@ def state_line(view: SearchView) -> str:
     else:
         parts.append("no front yet")
     return " · ".join(parts)
+
+
+def _word(view: SearchView) -> str:
+    """Return the search's state; whether a process runs it now is not known from its journal."""
+    return "not finished yet" if view.state in (SearchState.RUNNING, SearchState.FINALISING) else view.state.value

@@ -16,7 +16,7 @@ EXAMPLE = """Examples:
   xnas init search.yaml --dataset images/ --yes
   xnas init search.yaml --table nb201.csv.gz --objective c10_test_200:maximize --objective c10_mflops:minimize"""
 
-File = Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write the search.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the search.")]
 Space = Annotated[str | None, typer.Option("--space", help="Search space.", show_default="nas-bench-201")]
 Dataset = Annotated[
     str | None,

@@ -19,7 +19,12 @@ Output = Annotated[
 ]
 Listen = Annotated[
     str | None,
-    typer.Option("--listen", metavar="HOST:PORT", help="Let evaluators join from elsewhere.", show_default=False),
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Let evaluators join from elsewhere. Not encrypted: use it in a network you trust.",
+        show_default=False,
+    ),
 ]
 TokenFile = Annotated[
     Path | None,

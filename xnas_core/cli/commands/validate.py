@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLE = """Example:
   xnas validate search.yaml examples/*.yaml"""
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Searches: YAML files.", show_default=False)]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Searches: YAML files.", show_default=False)]
 
 
 def validate(context: typer.Context, files: Files, as_json: AsJson = False) -> int:

@@ -1,0 +1,110 @@
+"""How a command ends: an exit code, one sentence, never a traceback for what a user did."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from xnas_core.errors import InvalidInputError, StoreError, XnasError
+from xnas_core.testing.command_line import command, xnas, xnas_process
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["frnt"], "Did you mean 'front'?"),
+        (["run"], "Missing argument 'FILE'"),
+        (["run", "search.yaml"], "Missing option '--output'"),
+        (["run", "search.yaml", "-o", "x", "--slots", "0"], "Invalid value for '--slots'"),
+        (["run", "search.yaml", "-o", "x", "--device", "tpu"], "Invalid value for '--device'"),
+        (["front", "nowhere"], "holds no search"),
+        (["front"], "Missing argument 'DIR'"),
+        (["plan", "nowhere.yaml"], "there is no such file"),
+        (["run", "nowhere.yaml", "-o", "x"], "there is no such file"),
+        (["evaluator", "--connect", "127.0.0.1:1", "--token-file", "nowhere"], "there is no token file nowhere"),
+        (["validate"], "Missing argument 'FILE'"),
+        (["front", ".", "--jsn"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = xnas(*arguments)
+    assert told.code == 2
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert says in told.err
+    assert told.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (InvalidInputError("the moon is full; wait"), 2, "InvalidInput"),
+        (XnasError("it broke"), 1, "Error"),
+        (StoreError("the disk is full; free some space"), 1, "StoreUnavailable"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+    ],
+)
+def test_errors_of_commands(
+    error: BaseException, code: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xnas_core.local.open_search", _raising(error))
+    told = xnas("front", tmp_path)
+    assert told.code == code
+    assert told.out == ""
+    assert told.err == (f"error: {error}\n" if str(error) else "")
+    document = json.loads(xnas("front", tmp_path, "--json").out)
+    assert document == {"error": str(error) or "interrupted", "reason": reason}
+
+
+def test_a_mistake_of_ours_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xnas_core.local.open_search", _raising(ZeroDivisionError("ours")))
+    with pytest.raises(ZeroDivisionError):
+        xnas("front", tmp_path)
+
+
+def test_real_process_has_no_traceback(tmp_path: Path) -> None:
+    told = xnas_process("front", tmp_path / "nowhere")
+    assert told.code == 2
+    assert told.err.startswith("error: ")
+    assert "Traceback" not in told.err
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command("version"), stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_a_missing_evaluator_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import util
+
+    found = util.find_spec
+    monkeypatch.setattr("xnas_core.cli.evaluator_side.find_spec", lambda name: None if name == "torch" else found(name))
+    told = xnas("evaluator", "--connect", "127.0.0.1:1")
+    assert told.code == 2
+    assert told.err == "error: torch is not installed here; install xnas[local], or xnas[evaluator]\n"
+
+
+def test_python_m_is_the_entry_point() -> None:
+    assert sys.executable in command()
+    assert xnas_process("--help").out == xnas_process("-h").out
+
+
+def _raising(error: BaseException) -> Callable[[Path], None]:
+    def raise_it(_folder: Path) -> None:
+        raise error
+
+    return raise_it
