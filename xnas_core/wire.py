@@ -197,32 +197,44 @@ def to_json(value: BaseModel) -> bytes:
 # --- server -> evaluator -------------------------------------------------------------------------------------------
 
 
-def response(message: m.ServerMessage) -> pb.ConnectResponse:
-    """Return one message of the server."""
-    if isinstance(message, m.Ack):
-        return pb.ConnectResponse(ack=pb.Ack(task_id=message.task_id))
+def responses(messages: Sequence[m.ServerMessage]) -> bytes:
+    """Return one or several messages of the server as one ConnectResponse, serialised."""
+    response = pb.ConnectResponse()
+    if len(messages) == 1:
+        _fill(response, messages[0])
+    else:
+        # Filled in place: building the parts first would copy every assignment twice.
+        for message in messages:
+            _fill(response.batch.responses.add(), message)
+    return response.SerializeToString()
+
+
+def size(message: m.ServerMessage) -> int:
+    """Return about how many bytes the message has, from above, to keep batches within their bound."""
     if isinstance(message, m.Assign):
-        document = to_json(message.assignment)
-        return pb.ConnectResponse(assign=pb.Assign(slot=message.slot, assignment_json=document))
-    if isinstance(message, m.Cancel):
-        return pb.ConnectResponse(cancel=pb.Cancel(task_id=message.task_id))
-    if isinstance(message, m.Drain):
-        return pb.ConnectResponse(drain=pb.Drain(seconds=message.seconds))
-    return pb.ConnectResponse(
-        welcome=pb.Welcome(
-            heartbeat_seconds=message.heartbeat_seconds,
-            grace_seconds=message.grace_seconds,
-            config_json=to_json(message.config),
-        )
-    )
+        return len(message.document) + 64
+    # Welcome carries the spec; it is rare, and simply goes alone.
+    return m.MAX_RESULT_BYTES if isinstance(message, m.Welcome) else 128
 
 
-def batch(responses: Sequence[pb.ConnectResponse]) -> pb.ConnectResponse:
-    """Return one message that carries several."""
-    return pb.ConnectResponse(batch=pb.Batch(responses=responses))
+def _fill(response: pb.ConnectResponse, message: m.ServerMessage) -> None:
+    if isinstance(message, m.Ack):
+        response.ack.task_id = message.task_id
+    elif isinstance(message, m.Assign):
+        response.assign.slot = message.slot
+        response.assign.assignment_json = message.document
+    elif isinstance(message, m.Cancel):
+        response.cancel.task_id = message.task_id
+    elif isinstance(message, m.Drain):
+        # Set also when it is zero, so that the field, and with it the kind of message, is there.
+        response.drain.CopyFrom(pb.Drain(seconds=message.seconds))
+    else:
+        response.welcome.heartbeat_seconds = message.heartbeat_seconds
+        response.welcome.grace_seconds = message.grace_seconds
+        response.welcome.config_json = to_json(message.config)
 
 
-def read_response(message: pb.ConnectResponse) -> Iterator[m.ServerMessage]:
+def read_response(message: pb.ConnectResponse) -> Iterator[m.HeardMessage]:
     """Yield what the server said, in order; unknown content (of a newer server) is left out.
 
     Raises:
@@ -239,7 +251,7 @@ def read_response(message: pb.ConnectResponse) -> Iterator[m.ServerMessage]:
             yield m.Ack(message.ack.task_id)
         elif which == "assign":
             assignment = Assignment.model_validate_json(message.assign.assignment_json)
-            yield m.Assign(message.assign.slot, assignment)
+            yield m.Assigned(message.assign.slot, assignment)
         elif which == "cancel":
             yield m.Cancel(message.cancel.task_id)
         elif which == "drain":

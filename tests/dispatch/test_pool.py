@@ -174,7 +174,7 @@ def test_an_assignment_that_the_evaluator_does_not_know_is_sent_again(pool: Pool
     given(pool, make(), FreeSlot("e1", 1))
     pool.disconnected("e1", 1, 1.0)
     out = join(pool, slots=2, stream=2, now=2.0)
-    assert sent(out, m.Assign) == [m.Assign(1, make())]
+    assert sent(out, m.Assign) == [m.Assign.of(1, make())]
     assert pool.free_slots() == (FreeSlot("e1", 0),)
 
 
@@ -321,7 +321,7 @@ def test_earlier_attempts_are_looked_at_before_an_assignment_is_sent(pool: Pool)
     out = given(pool, make(0, attempt=3))
     first, second = make(0, attempt=1), make(0, attempt=2)
     assert out == [LookUp(make(0, attempt=3).task_id, ((second.task_id, second.prefix), (first.task_id, first.prefix)))]
-    assert sent(pool.looked_up(make(0, attempt=3).task_id, None), m.Assign) == [m.Assign(0, make(0, attempt=3))]
+    assert sent(pool.looked_up(make(0, attempt=3).task_id, None), m.Assign) == [m.Assign.of(0, make(0, attempt=3))]
 
 
 def test_a_found_result_is_taken_and_the_new_attempt_is_not_sent(pool: Pool) -> None:
@@ -342,7 +342,7 @@ def test_an_evaluator_that_comes_back_while_earlier_results_are_looked_for_gets_
     out = join(pool, stream=2, now=2.0)
     assert sent(out, m.Assign) == []
     assert pool.free_slots() == ()
-    assert sent(pool.looked_up(task.task_id, None), m.Assign) == [m.Assign(0, task)]
+    assert sent(pool.looked_up(task.task_id, None), m.Assign) == [m.Assign.of(0, task)]
 
 
 def test_a_result_in_the_store_counts_although_its_evaluator_is_gone(pool: Pool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from xnas_core.dispatch.interface import DispatchEvent
 from xnas_core.dispatch.messages import ServerMessage
 from xnas_core.errors import IntegrityError
-from xnas_core.tasks import Assignment, EndReason, TaskFailure, TaskKind
+from xnas_core.tasks import EndReason, TaskFailure, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Attempt:
 
     Attributes:
         slot: where it runs; None while that is not known (after a restart, until its evaluator is back).
-        assignment: None for an attempt that an earlier process of the server gave away.
+        document: the assignment as JSON; None for an attempt that an earlier process of the server gave away.
         deadline_at: when the server itself ends it; the evaluator should have done so before.
         sent: the assignment went out on some stream, so the evaluator may have begun.
         cancelling: Cancel was asked for and the evaluator's word is awaited.
@@ -70,7 +70,7 @@ class Attempt:
     prefix: str
     evaluator: str
     slot: int | None
-    assignment: Assignment | None
+    document: bytes | None
     deadline_at: float
     sent: bool = False
     looking: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import orjson
 from pydantic import ValidationError
 
 from xnas_core.tasks import Assignment, EvaluationConfig, Progress, TaskFailure, TaskResult
@@ -98,7 +99,31 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Run this attempt in this slot."""
+    """Run this attempt in this slot.
+
+    Attributes:
+        document: the assignment as JSON. The server keeps it until the attempt ends, to send it again; as bytes
+            it costs the garbage collector nothing, where 1,000 graphs as objects cost it 0.1 s a round.
+    """
+
+    slot: int
+    task_id: str
+    document: bytes
+
+    @classmethod
+    def of(cls, slot: int, assignment: Assignment) -> Assign:
+        """Return the message that carries the assignment."""
+        return cls(slot, assignment.task_id, document(assignment))
+
+
+def document(assignment: Assignment) -> bytes:
+    """Return the assignment as JSON. Four times as fast as the model's own method, since it is mostly the graph."""
+    return orjson.dumps(dict(assignment))
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Assign as its evaluator reads it."""
 
     slot: int
     assignment: Assignment
@@ -126,3 +151,4 @@ class Ack:
 
 
 ServerMessage = Welcome | Assign | Cancel | Drain | Ack
+HeardMessage = Welcome | Assigned | Cancel | Drain | Ack

@@ -95,7 +95,7 @@ class Pool:
                 prefix=held.prefix,
                 evaluator=held.evaluator,
                 slot=None,
-                assignment=None,
+                document=None,
                 deadline_at=now + held.deadline_seconds + self.grace_seconds,
                 sent=True,
             )
@@ -121,7 +121,7 @@ class Pool:
             prefix=assignment.prefix,
             evaluator=slot.evaluator,
             slot=slot.slot,
-            assignment=assignment,
+            document=m.document(assignment),
             deadline_at=now + assignment.deadline_seconds + self.grace_seconds,
         )
         evaluator = self._books.evaluators.get(slot.evaluator)
@@ -229,7 +229,7 @@ class Pool:
         """The evaluator is back and does not know an attempt that is its own: the assignment did not arrive."""
         if attempt.ending is not None:
             return
-        place = self._books.occupy(evaluator, attempt.task_id, attempt.slot) if attempt.assignment else None
+        place = self._books.occupy(evaluator, attempt.task_id, attempt.slot) if attempt.document else None
         if place is None or attempt.cancelling:
             message = f"the assignment did not reach evaluator {evaluator.id}"
             self._end_unheard(attempt, EndReason.CANCELLED, message, out)
@@ -372,9 +372,9 @@ class Pool:
     # --- how attempts begin and end -------------------------------------------------------------------------------
 
     def _send_assignment(self, attempt: Attempt, evaluator: Evaluator, out: list[Instruction]) -> None:
-        if attempt.assignment is not None and attempt.slot is not None:
+        if attempt.document is not None and attempt.slot is not None:
             attempt.sent = True
-            out.append(Send(evaluator.id, m.Assign(attempt.slot, attempt.assignment)))
+            out.append(Send(evaluator.id, m.Assign(attempt.slot, attempt.task_id, attempt.document)))
 
     def _heard_end(self, evaluator_id: str, task: str, now: float) -> None:
         evaluator = self._books.evaluators[evaluator_id]

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import grpc
 
-from xnas.v1alpha1 import evaluator_pb2 as pb
 from xnas_core import wire
 from xnas_core.dispatch import messages as m
 
@@ -67,25 +66,19 @@ class EvaluatorStream:
                 await self._wake.wait()
 
     def _encode(self) -> Iterator[bytes]:
-        ready: list[pb.ConnectResponse] = []
-        size = 0
+        ready: list[m.ServerMessage] = []
+        total = 0
         while self._outbox:
             message = self._outbox.popleft()
-            response = wire.response(message)
-            length = response.ByteSize()
-            if length > m.MAX_MESSAGE_BYTES - 1024 and isinstance(message, m.Assign):
-                task = message.assignment.task_id
-                self._refuse(task, f"the assignment has {length} bytes; at most {m.MAX_MESSAGE_BYTES} can be sent")
+            length = wire.size(message)
+            if length > m.MAX_MESSAGE_BYTES and isinstance(message, m.Assign):
+                sentence = f"the assignment has {length} bytes; at most {m.MAX_MESSAGE_BYTES} can be sent"
+                self._refuse(message.task_id, sentence)
                 continue
-            if ready and size + length > _BATCH_BYTES:
-                yield _one(ready)
-                ready, size = [], 0
-            ready.append(response)
-            size += length
+            if ready and total + length > _BATCH_BYTES:
+                yield wire.responses(ready)
+                ready, total = [], 0
+            ready.append(message)
+            total += length
         if ready:
-            yield _one(ready)
-
-
-def _one(responses: list[pb.ConnectResponse]) -> bytes:
-    message = responses[0] if len(responses) == 1 else wire.batch(responses)
-    return message.SerializeToString()
+            yield wire.responses(ready)

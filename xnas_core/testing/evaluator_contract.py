@@ -92,7 +92,7 @@ class EvaluatorContract:
         async with start(server.address, 1):
             stream = await self.welcomed(server)
             task = assignment(1, "sleep 30")
-            await stream.send(m.Assign(0, task))
+            await stream.send(m.Assign.of(0, task))
             await stream.expect(m.Heartbeat, lambda beat: beat.running == (task.task_id,))
             await stream.expect(m.Heartbeat)
             await stream.expect(m.Heartbeat)
@@ -104,7 +104,7 @@ class EvaluatorContract:
         async with start(server.address, 1):
             stream = await self.welcomed(server)
             task = assignment(1)
-            await stream.send(m.Assign(0, task))
+            await stream.send(m.Assign.of(0, task))
             completed = await stream.expect(m.Completed)
             stored = (folder / "out" / task.prefix / keys.RESULT).read_bytes()
             assert completed.result.task_id == task.task_id
@@ -117,7 +117,7 @@ class EvaluatorContract:
         async with start(server.address, 1):
             stream = await self.welcomed(server)
             task = assignment(1)
-            await stream.send(m.Assign(0, task))
+            await stream.send(m.Assign.of(0, task))
             first = await stream.expect(m.Completed)
             stream.tear()
             stream = await self.welcomed(server)
@@ -135,7 +135,7 @@ class EvaluatorContract:
         """§6.4 for Failed."""
         async with start(server.address, 1):
             stream = await self.welcomed(server)
-            await stream.send(m.Assign(0, assignment(1, "raise")))
+            await stream.send(m.Assign.of(0, assignment(1, "raise")))
             failed = await stream.expect(m.Failed)
             assert failed.failure.reason is EndReason.EXCEPTION
             stream.tear()
@@ -147,7 +147,7 @@ class EvaluatorContract:
         async with start(server.address, 2):
             stream = await self.welcomed(server)
             task = assignment(1, "sleep 1")
-            await stream.send(m.Assign(1, task))
+            await stream.send(m.Assign.of(1, task))
             await stream.expect(m.Heartbeat, lambda beat: beat.running == (task.task_id,))
             stream.tear()
             stream = await self.welcomed(server)
@@ -159,9 +159,9 @@ class EvaluatorContract:
         async with start(server.address, 2):
             stream = await self.welcomed(server)
             task = assignment(1, "sleep 0.2")
-            await stream.send(m.Assign(0, task), m.Assign(0, task))
+            await stream.send(m.Assign.of(0, task), m.Assign.of(0, task))
             await stream.expect(m.Completed)
-            await stream.send(m.Assign(0, task))
+            await stream.send(m.Assign.of(0, task))
             await stream.expect(m.Heartbeat)
             await stream.expect(m.Heartbeat, lambda beat: beat.running == ())
             ends = [message for message in stream.heard if isinstance(message, (m.Completed, m.Failed))]
@@ -171,28 +171,28 @@ class EvaluatorContract:
         """§6.8: the attempt ends as Cancelled, and its slot takes the next one."""
         async with start(server.address, 1):
             stream = await self.welcomed(server)
-            await stream.send(m.Assign(0, assignment(1, "sleep 60")))
+            await stream.send(m.Assign.of(0, assignment(1, "sleep 60")))
             await stream.expect(m.Heartbeat, lambda beat: len(beat.running) == 1)
             await stream.send(m.Cancel("0" * 24), m.Cancel(assignment(1).task_id))
             failed = await stream.expect(m.Failed)
             assert failed.failure.reason is EndReason.CANCELLED
-            await stream.send(m.Ack(failed.failure.task_id), m.Assign(0, assignment(2)))
+            await stream.send(m.Ack(failed.failure.task_id), m.Assign.of(0, assignment(2)))
             assert (await stream.expect(m.Completed)).result.task_id == assignment(2).task_id
 
     async def test_slots_run_side_by_side(self, server: ScriptedServer, start: Start) -> None:
         """Two slots run two attempts at once."""
         async with start(server.address, 2):
             stream = await self.welcomed(server)
-            await stream.send(m.Assign(0, assignment(1, "sleep 30")), m.Assign(1, assignment(2, "sleep 30")))
+            await stream.send(m.Assign.of(0, assignment(1, "sleep 30")), m.Assign.of(1, assignment(2, "sleep 30")))
             await stream.expect(m.Heartbeat, lambda beat: len(beat.running) == 2)
 
     async def test_drain_hands_back_what_runs_and_leaves(self, server: ScriptedServer, start: Start) -> None:
         """§6.8: nothing new, the rest comes back as Drained, and the stream ends after the last Ack."""
         async with start(server.address, 2):
             stream = await self.welcomed(server)
-            await stream.send(m.Assign(0, assignment(1, "sleep 60")))
+            await stream.send(m.Assign.of(0, assignment(1, "sleep 60")))
             await stream.expect(m.Heartbeat, lambda beat: len(beat.running) == 1)
-            await stream.send(m.Drain(0.0), m.Assign(1, assignment(2)))
+            await stream.send(m.Drain(0.0), m.Assign.of(1, assignment(2)))
             ends = [(await stream.expect(m.Failed)).failure for _ in range(2)]
             assert {end.reason for end in ends} == {EndReason.DRAINED}
             assert {end.task_id for end in ends} == {assignment(1).task_id, assignment(2).task_id}
@@ -204,7 +204,7 @@ class EvaluatorContract:
         """An evaluator that drains says so again when it comes back, so that nothing is given to it."""
         async with start(server.address, 1):
             stream = await self.welcomed(server)
-            await stream.send(m.Assign(0, assignment(1, "sleep 60")))
+            await stream.send(m.Assign.of(0, assignment(1, "sleep 60")))
             await stream.expect(m.Heartbeat, lambda beat: len(beat.running) == 1)
             await stream.send(m.Drain(0.0))
             await stream.expect(m.Failed)
@@ -217,7 +217,7 @@ class EvaluatorContract:
         async with start(server.address, 1):
             stream = await self.welcomed(server)
             task = assignment(1, "sleep 0.3")
-            await stream.send(m.Assign(0, task))
+            await stream.send(m.Assign.of(0, task))
             await stream.expect(m.Completed)
             said = [message for message in stream.heard if isinstance(message, Progress)]
             assert {message.task_id for message in said} <= {task.task_id}

@@ -227,13 +227,13 @@ class FakeEvaluator:
         self._outbox.append(request)
         self._wake.set()
 
-    def _handle(self, message: m.ServerMessage) -> None:
+    def _handle(self, message: m.HeardMessage) -> None:
         match message:
             case m.Welcome(heartbeat_seconds, _, _):
                 self._heartbeat_seconds = heartbeat_seconds
                 self.welcomes += 1
                 self._welcomed.set()
-            case m.Assign(slot, assignment):
+            case m.Assigned(slot, assignment):
                 self._start(slot, assignment)
             case m.Cancel(task_id):
                 self._stop(task_id, EndReason.CANCELLED)

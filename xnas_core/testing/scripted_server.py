@@ -38,9 +38,7 @@ class ScriptedStream:
 
     async def send(self, *messages: m.ServerMessage) -> None:
         """Say something; several messages leave as one batch."""
-        responses = [wire.response(message) for message in messages]
-        one = responses[0] if len(responses) == 1 else wire.batch(responses)
-        await self._context.write(one.SerializeToString())
+        await self._context.write(wire.responses(messages))
 
     async def expect(
         self, kind: type[Message], where: Callable[[Message], bool] = lambda _: True, within: float = WITHIN

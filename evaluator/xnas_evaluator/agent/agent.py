@@ -114,12 +114,12 @@ class Agent:
         """See Client.running."""
         return [slot.task_id for slot in self._slots if slot.task_id is not None]
 
-    def handle(self, message: m.ServerMessage) -> None:
+    def handle(self, message: m.HeardMessage) -> None:
         """See Client.handle."""
         match message:
             case m.Welcome(config=config):
                 self._welcome(config)
-            case m.Assign(slot, assignment):
+            case m.Assigned(slot, assignment):
                 self._assign(slot, assignment)
             case m.Cancel(task_id):
                 for candidate in self._slots:
@@ -213,8 +213,6 @@ class Agent:
                 self._carry_out(self._gate.leave(slot, self._now()))
             case pipe.Paused(number=number):
                 self._carry_out(self._gate.paused(slot, number, self._now()))
-            case pipe.Ready(device=device):
-                _log.debug("worker ready", slot=slot, device=device)
 
     def waits_for_us(self, slot: int) -> bool:
         """See Surroundings.waits_for_us."""

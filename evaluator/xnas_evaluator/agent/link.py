@@ -69,7 +69,7 @@ class Client(Protocol):
     def unacknowledged(self) -> list[pb.ConnectRequest]:
         """Return the ends that are to be sent again on a new stream."""
 
-    def handle(self, message: m.ServerMessage) -> None:
+    def handle(self, message: m.HeardMessage) -> None:
         """Carry out what the server says."""
 
     def running(self) -> list[str]:

@@ -17,6 +17,8 @@ from xnas_evaluator.agent.settings import AgentSettings
 from xnas_evaluator.agent.worker_process import WorkerProcess
 
 _log = structlog.get_logger(__name__)
+_START_SECONDS = 300.0
+"""Time that a worker may take from its start to its first word."""
 
 
 class Surroundings(Protocol):
@@ -76,6 +78,7 @@ class Slot:
         self._worker: WorkerProcess | None = None
         self._configured: EvaluationConfig | None = None
         self._attempt: _Attempt | None = None
+        self._warm = False
         self._starting = asyncio.Lock()
 
     @property
@@ -133,6 +136,7 @@ class Slot:
                 await self.close()
             if self._worker is None:
                 self._configured = None
+                self._warm = False
                 self._worker = await WorkerProcess.start(
                     self.number,
                     device=self.device,
@@ -197,9 +201,14 @@ class Slot:
             self._kill(attempt, worker, attempt.stopping or _UNKNOWN)
         elif attempt.stopping is None and now >= attempt.deadline_at:
             self.stop(*_deadline(attempt))
-        elif attempt.stopping is None and now - attempt.heard_at >= settings.hang_seconds:
-            text = f"the worker gave no sign of life for {settings.hang_seconds:g} s"
+        elif attempt.stopping is None and now - attempt.heard_at >= self._patience():
+            text = f"the worker gave no sign of life for {self._patience():g} s"
             self._kill(attempt, worker, (EndReason.WORKER_HUNG, text))
+
+    def _patience(self) -> float:
+        """Seconds of silence that are no hang; starting up (importing torch from a slow disk) may take longer."""
+        limit = self._agent.settings.hang_seconds
+        return limit if self._warm else max(limit, _START_SECONDS)
 
     def _kill(self, attempt: _Attempt, worker: WorkerProcess, why: tuple[EndReason, str]) -> None:
         attempt.killed_for = why
@@ -235,6 +244,8 @@ class Slot:
                 self._resolve(task_id, message)
             case pipe.Ended(failure=failure):
                 self._resolve(failure.task_id, message)
+            case pipe.Ready():
+                self._warm = True
             case _:
                 self._agent.heard(self.number, message)
 

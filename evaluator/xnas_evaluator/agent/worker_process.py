@@ -131,7 +131,10 @@ class WorkerProcess:
         try:
             while line := await reader.readline():
                 on_message(pipe.to_agent(line))
-        except (ValidationError, ValueError, OSError) as error:
+        except OSError:
+            # The worker died; `wait` tells how.
+            return
+        except (ValidationError, ValueError) as error:
             # A torn last line of a dying worker, or one that writes into our socket what is not for us.
             self._keep(f"[agent] a line of the worker cannot be read: {error}\n"[:500])
             if self.alive:
