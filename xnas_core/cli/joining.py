@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ def read_token(file: Path) -> str:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"the token file {file} cannot be read: {error}") from error
-    if not token.isascii() or not token.isprintable() or len(token) < 16:
+    if not re.fullmatch(r"[!-~]{16,4096}", token):
         raise InvalidInputError(f"the token in {file} must be 16 or more printable characters without spaces")
     return token
 

@@ -13,8 +13,8 @@ _HEAD = """# Command line
 
 <!-- Made from the commands' help by tools/generate.py; do not edit. -->
 
-Results go to standard output; progress, logs and errors to standard error. With `--json` the answer is one JSON document on
-standard output, errors included: `{"error": sentence, "reason": word}`.
+Results go to standard output; progress, logs and errors to standard error. With `--json` the answer is one JSON
+document on standard output, errors included: `{"error": sentence, "reason": word}`.
 
 | exit code | meaning |
 |---|---|
@@ -30,8 +30,8 @@ standard output, errors included: `{"error": sentence, "reason": word}`.
 | `XNAS_TOKEN` | token for `xnas evaluator`, in place of `--token-file` |
 | `NO_COLOR` | no colours |
 
-A progress display is drawn only where standard error is a terminal; elsewhere, and with `-v`, a run logs one line at each
-turning point.
+A progress display is drawn only where standard error is a terminal; elsewhere, and with `-v`, a run logs one line at
+each turning point.
 """
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from typer.testing import CliRunner
 
 from xnas_core.cli.app import app
@@ -45,7 +46,12 @@ def plain(text: str) -> str:
 
 def xnas(*arguments: str | Path, columns: int = 100, stdin: str = "") -> Told:
     """Run a command in this process. An exception that is not for users is raised."""
-    result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [str(a) for a in arguments], input=stdin)
+    logs = structlog.get_config()
+    try:
+        result = CliRunner(env={"COLUMNS": str(columns)}).invoke(app, [str(a) for a in arguments], input=stdin)
+    finally:
+        # A command sets up logs for its process, which here goes on.
+        structlog.configure(**logs)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Told(result.exit_code, result.stdout, result.stderr)
