@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from random import Random
 
+import moocore
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnas_core.search.front import FrontArchive
+from xnas_core.search.front import EXACT_UP_TO, FrontArchive
 
 Point = tuple[float, ...]
 POINTS = st.integers(1, 4).flatmap(
@@ -87,3 +88,22 @@ def test_hypervolume_never_falls(points: list[Point]) -> None:
         archive.insert(key, np.asarray(point))
         assert archive.hypervolume >= before - 1e-9
         before = archive.hypervolume
+
+
+@pytest.mark.parametrize("objectives", range(EXACT_UP_TO + 1, 9))
+def test_many_objectives_are_approximated_whatever_the_order(objectives: int) -> None:
+    """As in a search: an accuracy (maximised, so negative), a score with reference 0, counts and times."""
+    rng = np.random.default_rng(objectives)
+    reference = np.asarray([-0.1, 0.0, 1e7, 0.02, 1.0, 300.0, 2.3, 1e-3])[:objectives]
+    best = np.asarray([-1.0, -1.0, 1e5, 0.001, 0.0, 10.0, 0.1, 0.0])[:objectives]
+    archive = FrontArchive(objectives)
+    archive.set_reference(reference)
+    points = [best + rng.random(objectives) * (reference - best) for _ in range(40)]
+    for key, point in enumerate(points):
+        archive.insert(key, point)
+    assert archive.hypervolume == pytest.approx(moocore.hypervolume(np.asarray(points), ref=reference), rel=0.02)
+    late = FrontArchive(objectives)
+    for key, point in reversed(list(enumerate(points))):
+        late.insert(key, point)
+    late.set_reference(reference)
+    assert late.hypervolume == archive.hypervolume

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+import math
+
 import moocore
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+
+EXACT_UP_TO = 5
+"""Objectives up to which the hypervolume is exact. With eight, 120 points take the exact algorithm a fifth of a second
+each time, and twice as many take seconds."""
+_DIRECTIONS = 16_384
+
+
+class _Radial:
+    """Hypervolume of many objectives, within about 2 %, at a cost that hardly grows with the number of points.
+
+    The dominated region seen from the reference point: its volume is the mean of reach^m over all directions of the
+    positive orthant, times the orthant's solid angle / m (Deng and Zhang 2019, eq. 8). The reach in a direction is the
+    largest over the points. Objectives are scaled by the front's best values, so the result is a function of the front
+    alone; when a best value improves, all is measured anew in other directions, and the volume may seem to fall by
+    less than its error.
+
+    Args:
+        reference: (m,) reference point.
+        best: (m,) best value of each objective on the front.
+    """
+
+    def __init__(self, reference: Floats, best: Floats) -> None:
+        objectives = len(reference)
+        self.best = best
+        scale = np.where(best < reference, reference - best, 1.0)
+        directions = np.abs(np.random.default_rng(0).normal(size=(_DIRECTIONS, objectives)))
+        self._directions = directions / np.linalg.norm(directions, axis=1, keepdims=True) * scale
+        self._reference = reference
+        self._reach = np.zeros(_DIRECTIONS)
+        sphere = 2 * math.pi ** (objectives / 2) / math.gamma(objectives / 2)
+        self._factor = sphere / 2**objectives / objectives * float(scale.prod())
+
+    def add(self, point: Floats) -> None:
+        """Take a point in."""
+        reach = ((self._reference - point) / self._directions).min(axis=1)
+        np.maximum(self._reach, reach, out=self._reach)
+
+    def volume(self) -> float:
+        """Return the volume that the points dominate."""
+        return float((self._reach ** len(self._reference)).mean() * self._factor)
 
 
 class FrontArchive:
@@ -22,6 +64,7 @@ class FrontArchive:
         self.reference: Floats | None = None
         """Reference point, to be minimised like the points; None until known."""
         self.hypervolume = 0.0
+        self._radial: _Radial | None = None
 
     def insert(self, key: int, point: Floats) -> bool:
         """Add a point; return whether it is on the front now. Dominated points leave."""
@@ -37,16 +80,21 @@ class FrontArchive:
                 self.keys = [k for k, keep in zip(self.keys, kept.tolist(), strict=True) if keep]
         self._points = np.vstack((points, point))
         self.keys.append(key)
-        self._measure()
+        self._measure(point)
         return True
 
     def set_reference(self, reference: Floats) -> None:
         """Fix the reference point."""
         self.reference = reference
+        self._radial = None
         self._measure()
 
-    def _measure(self) -> None:
-        if self.reference is None:
+    def _measure(self, added: Floats | None = None) -> None:
+        """Bring the hypervolume up to date, after one point was added or (None) from scratch."""
+        if self.reference is None or not len(self._points):
+            return
+        if len(self.reference) > EXACT_UP_TO:
+            self._measure_many(self.reference, added)
             return
         inside = self._points[(self._points < self.reference).all(axis=1)]
         # A single objective has no hypervolume in moocore; it is the distance to the reference.
@@ -56,3 +104,13 @@ class FrontArchive:
             self.hypervolume = float(self.reference[0] - inside.min())
         else:
             self.hypervolume = float(moocore.hypervolume(inside, ref=self.reference))
+
+    def _measure_many(self, reference: Floats, added: Floats | None) -> None:
+        best = self._points.min(axis=0)
+        if self._radial is None or added is None or (best < self._radial.best).any():
+            self._radial = _Radial(reference, best)
+            for point in self._points:
+                self._radial.add(point)
+        else:
+            self._radial.add(added)
+        self.hypervolume = self._radial.volume()
