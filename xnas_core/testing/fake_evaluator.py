@@ -134,9 +134,9 @@ class FakeEvaluator:
                     again = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED)
                     if self.reconnect_seconds is None or error.code() not in again:
                         raise
-                if self._draining and not self._running and not self._ends:
+                if self.reconnect_seconds is None or (self._draining and not self._running and not self._ends):
                     return
-                await asyncio.sleep(self.reconnect_seconds or 0.0)
+                await asyncio.sleep(self.reconnect_seconds)
         finally:
             for _, _, task in self._running.values():
                 task.cancel()

@@ -65,11 +65,7 @@ class ExclusiveGate:
         """A worker gives the moment back, or no longer waits for it."""
         self._drop(slot)
         self._quiet.discard(slot)
-        out = self._advance(now)
-        if slot in self._busy and (self._holder is not None or self._waiting):
-            # Another has the moment next: whoever leaves it pauses like the rest.
-            out.append(self._pause(slot))
-        return out
+        return self._advance(now)
 
     def ended(self, slot: int, now: float) -> list[Order]:
         """The attempt in this slot has ended, or its worker died."""
