@@ -68,17 +68,18 @@ class FrontArchive:
 
     def insert(self, key: int, point: Floats) -> bool:
         """Add a point; return whether it is on the front now. Dominated points leave."""
-        points = self._points
-        if len(points):
-            not_worse = (points <= point).all(axis=1)
-            if (not_worse & (points < point).any(axis=1)).any():
+        # One row for each objective: comparing along the points is what numpy does fast.
+        rows, column = self._points.T, point[:, None]
+        if rows.shape[1]:
+            not_worse = (rows <= column).all(axis=0)
+            if not_worse.any() and (rows[:, not_worse] < column).any():
                 return False
-            worse: npt.NDArray[np.bool_] = np.logical_and((point <= points).all(axis=1), (point < points).any(axis=1))
-            kept = np.logical_not(worse)
+            # Equal points are not worse either way; all others that the new one reaches, it dominates.
+            kept = np.logical_not((rows >= column).all(axis=0)) | not_worse
             if not kept.all():
-                points = points[kept]
+                rows = rows[:, kept]
                 self.keys = [k for k, keep in zip(self.keys, kept.tolist(), strict=True) if keep]
-        self._points = np.vstack((points, point))
+        self._points = np.concatenate((rows, column), axis=1).T
         self.keys.append(key)
         self._measure(point)
         return True
