@@ -23,7 +23,7 @@ def explain(error: BaseException) -> tuple[EndReason, str]:
         return reason, "cancelled"
     if reason in (EndReason.INVALID_TASK, EndReason.STORE_UNAVAILABLE, EndReason.NON_FINITE):
         return reason, bounded(_sentence(error))
-    frames = "".join(traceback.format_tb(error.__traceback__)[-_FRAMES:])
+    frames = "".join(traceback.format_tb(error.__traceback__, limit=-_FRAMES))
     return reason, bounded(f"{_sentence(error)}\n{frames}".rstrip())
 
 
