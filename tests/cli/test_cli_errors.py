@@ -98,6 +98,19 @@ def test_a_missing_evaluator_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert told.err == "error: torch is not installed here; install xnas[local], or xnas[evaluator]\n"
 
 
+def test_the_evaluator_takes_the_place_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _path, arguments: started.append(arguments))
+    (tmp_path / "token").write_text("0123456789abcdef")
+    xnas("evaluator", "--connect", "box:7411", "--slots", "3", "--device", "cpu", "--token-file", tmp_path / "token")
+    assert started == [
+        [
+            sys.executable, "-m", "xnas_evaluator.agent", "--connect", "box:7411", "--slots", "3", "--device", "cpu",
+            "--token-file", str(tmp_path / "token"),
+        ]
+    ]  # fmt: skip
+
+
 def test_python_m_is_the_entry_point() -> None:
     assert sys.executable in command()
     assert xnas_process("--help").out == xnas_process("-h").out

@@ -68,6 +68,12 @@ def test_the_reference_page_is_what_the_commands_say() -> None:
     assert page.read_text(encoding="utf-8") == reference(), "run `make generate`"
 
 
+def test_nothing_at_all_is_a_call_for_help() -> None:
+    told = xnas()
+    assert (told.code, told.err) == (0, "")
+    assert told.out == xnas("--help").out
+
+
 def test_version_names_what_results_depend_on() -> None:
     told = xnas_process("version")
     assert told.code == 0

@@ -62,6 +62,15 @@ def test_wide_output_has_the_architecture(view: SearchView) -> None:
     assert "|+|" not in xnas("front", "d", columns=100).out
 
 
+@pytest.mark.parametrize("columns", [72, 80, 90, 100, 120, 160, 200])
+def test_no_figure_is_cut_short(view: SearchView, columns: int) -> None:
+    told = xnas("front", "d", columns=columns)
+    assert "…" not in told.out
+    rows = told.out.splitlines()[-len(view.front) :]
+    assert [row.split()[0] for row in rows] == list(view.front)
+    assert all(len(row) <= columns for row in rows)
+
+
 @pytest.mark.parametrize("state", [SearchState.RUNNING, SearchState.FAILED, SearchState.SUSPENDED])
 def test_a_search_without_a_front(state: SearchState, monkeypatch: pytest.MonkeyPatch) -> None:
     _opened(sample_search(6, state=state, finished=False), monkeypatch)

@@ -36,20 +36,21 @@ app = typer.Typer(
     # Plain help: quick, and readable in 40 columns, in a pipe and on paper.
     rich_markup_mode=None,
     add_completion=True,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(context: typer.Context, verbose: Verbose = 0, log_format: Logs = None) -> None:
     """XNAS searches for neural networks that are accurate and can be explained."""
     session = context.obj
     if isinstance(session, Session):
         session.verbosity = verbose
         session.log_format = log_format or session.log_format
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 for module in (init, validate, plan, run, front, candidate, lineage, report, export, evaluator, version):

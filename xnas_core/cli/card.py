@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from xnas_core.cli.tables import NARROW, pairs
+from xnas_core.cli.tables import pairs
 from xnas_core.errors import InvalidInputError
 from xnas_core.objectives import METRICS
 from xnas_core.plugins import PluginKind, load
@@ -29,7 +29,7 @@ def print_card(console: Console, view: SearchView, record: CandidateRecord) -> N
         if rows:
             console.print()
             console.print(title, style="bold")
-            console.print(pairs(console, rows) if title != "Files" or console.width >= NARROW else _short(rows))
+            console.print(_files(console, rows) if title == "Files" else pairs(console, rows))
 
 
 def _facts(record: CandidateRecord) -> dict[str, str]:
@@ -87,7 +87,10 @@ def _attempts(record: CandidateRecord) -> dict[str, str]:
     return rows
 
 
-def _short(rows: dict[str, str]) -> str:
+def _files(console: Console, rows: dict[str, str]) -> RenderableType:
+    """Return keys and sizes; without the folders where there is no room for them."""
+    if max(map(len, rows)) + 12 <= console.width:
+        return pairs(console, rows)
     return "\n".join(f"{name.rpartition('/')[2]} {value}" for name, value in rows.items())
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xnas_core.cli.planning import SIZES, Plan
-from xnas_core.cli.tables import NARROW, pairs
+from xnas_core.cli.tables import fits, pairs
 from xnas_core.report.numbers import UNKNOWN, duration, grouped, number, plural, size
 
 
@@ -57,18 +57,18 @@ def _print_networks(console: Console, plan: Plan) -> None:
         columns["memory"] = [size(cost.memory_bytes) for cost in costs]
         if any(cost.device_memory_bytes is not None for cost in costs):
             columns["GPU memory"] = [size(cost.device_memory_bytes or 0) for cost in costs]
-    if console.width < NARROW:
-        for place, title in enumerate(SIZES):
-            console.print(title, style="bold")
-            for name, values in list(columns.items())[1:]:
-                console.print(f"  {name} {values[place]}")
-        return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in columns:
         table.add_column(name, justify="left" if name == "network" else "right", no_wrap=True)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    if fits(console, table):
+        console.print(table)
+        return
+    for place, title in enumerate(SIZES):
+        console.print(title, style="bold")
+        for name, values in list(columns.items())[1:]:
+            console.print(f"  {name} {values[place]}")
 
 
 def _totals(plan: Plan) -> dict[str, str]:

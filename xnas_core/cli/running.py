@@ -10,7 +10,7 @@ import typer
 
 from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.spec import ArchitectureSearchSpec
-from xnas_core.api.validate import load_search, validate_file
+from xnas_core.api.validate import load_search, load_searches
 from xnas_core.cli import exit_codes, terminal
 from xnas_core.cli.documents import search_document
 from xnas_core.cli.evaluator_side import require_evaluator
@@ -22,6 +22,9 @@ from xnas_core.errors import InvalidInputError
 from xnas_core.local import RunObserver, RunOptions, RunOutcome, open_search
 from xnas_core.local.runner import run_search
 from xnas_core.search.view import SearchState, SearchView
+
+SHOWN_MEMBERS = 20
+"""Members of the front that are listed at the end; `xnas front` lists all."""
 
 
 class Run:
@@ -48,8 +51,10 @@ class Run:
 
     def execute(self) -> int:
         """Run to the end; return the exit code."""
-        search = load_search(self._file)
-        for problem in validate_file(self._file):
+        loaded = load_searches(self._file)
+        # More than one is a mistake that `load_search` explains.
+        search = loaded[0].search if len(loaded) == 1 else load_search(self._file)
+        for problem in loaded[0].warnings:
             typer.echo(str(problem), err=True)
         if _trains(search.spec):
             require_evaluator()
@@ -101,7 +106,7 @@ class Run:
             from xnas_core.cli.tables import front_table
 
             console.print()
-            console.print(front_table(view, console.width))
+            console.print(front_table(view, console, limit=SHOWN_MEMBERS))
             console.print()
         if outcome.report is not None:
             folder = shlex.quote(str(self._output))

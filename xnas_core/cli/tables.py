@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -16,28 +17,61 @@ from xnas_core.search.view import CandidateRecord, SearchView
 
 NARROW = 72
 """Below so many columns a table becomes lines."""
-_ARCH_FROM = 130
-_COSTS = ("parameters", "macs")
-_TESTED = "test_accuracy"
+_EXTRAS = ("test_accuracy", "parameters", "macs")
 
 
-def front_table(view: SearchView, width: int) -> RenderableType:
-    """Return the front, best first objective first."""
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """What a table of the front shows beyond the objectives; `extras` is how many of _EXTRAS."""
+
+    extras: int
+    errors: bool = False
+    arch: bool = False
+
+
+_VARIANTS = (
+    _Variant(extras=3, errors=True, arch=True),
+    _Variant(extras=3, errors=True),
+    *(_Variant(extras=extras) for extras in (3, 2, 1, 0)),
+)
+
+
+def front_table(view: SearchView, console: Console, limit: int | None = None) -> RenderableType:
+    """Return the front, best first objective first, with as many columns as there is room for.
+
+    Args:
+        view: the search; its front is not empty.
+        console: where it will be printed.
+        limit: list at most so many members, and say how many are left out.
+    """
     by_id = {candidate.id: candidate for candidate in view.candidates}
-    members = [by_id[identity] for identity in view.front]
-    columns = _columns(view, members)
-    if width < NARROW:
-        return Group(*(_lines(view, member, columns) for member in members))
+    members = [by_id[identity] for identity in view.front[:limit]]
+    shown = next(
+        (table for wanted in _VARIANTS if fits(console, table := _front_table(view, members, wanted))),
+        Group(*(_lines(view, member, _names(view, members, len(_EXTRAS))) for member in members)),
+    )
+    left_out = len(view.front) - len(members)
+    return Group(shown, Text(f"and {left_out} more: `xnas front` lists all")) if left_out else shown
+
+
+def fits(console: Console, table: Table) -> bool:
+    """Return whether the table is no wider than the console, which would cut its cells short."""
+    unbounded = console.options.update(max_width=10_000)
+    return console.width >= NARROW and console.measure(table, options=unbounded).maximum <= console.width
+
+
+def _front_table(view: SearchView, members: list[CandidateRecord], wanted: _Variant) -> Table:
+    names = _names(view, members, wanted.extras)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("candidate", no_wrap=True)
-    for name in columns:
+    for name in (*names, "gen"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("generation", justify="right", no_wrap=True)
-    if width >= _ARCH_FROM:
-        table.add_column("architecture", no_wrap=True, overflow="ellipsis")
+    if wanted.arch:
+        table.add_column("architecture", no_wrap=True)
     for member in members:
-        row = [member.id, *(_value(view, member, name) for name in columns), str(member.generation)]
-        table.add_row(*(Text(cell) for cell in (*row, member.arch)[: len(table.columns)]))
+        values = [_value(view, member, name, errors=wanted.errors) for name in names]
+        row = [member.id, *values, str(member.generation), *([member.arch] if wanted.arch else [])]
+        table.add_row(*map(Text, row))
     return table
 
 
@@ -80,10 +114,10 @@ def pairs(console: Console, rows: Mapping[str, str]) -> RenderableType:
     return table
 
 
-def _columns(view: SearchView, members: list[CandidateRecord]) -> list[str]:
+def _names(view: SearchView, members: list[CandidateRecord], extras: int) -> list[str]:
     known = {name for member in members for name in member.metrics}
     wanted = [objective.name for objective in view.spec.objectives]
-    extra = [name for name in (_TESTED, *_COSTS) if name in known]
+    extra = [name for name in _EXTRAS[:extras] if name in known]
     return list(dict.fromkeys([*wanted, *extra]))
 
 

@@ -32,4 +32,4 @@ def front(context: typer.Context, folder: OutputFolder, as_json: AsJson = False)
     console = terminal.output()
     console.print(state_line(view))
     if view.front:
-        console.print(front_table(view, console.width))
+        console.print(front_table(view, console))
