@@ -1,7 +1,8 @@
 """Training speed: an epoch of our loop beside the bare loop on one batch, and beside a plain DataLoader.
 
 All three train the same network in the same memory layout on one thread and see the same number of images; an epoch
-of each is timed in turn, several times, and the ratio is the median over the rounds.
+of each is timed in turn, several times, and the ratio is the median over the rounds. What is timed is the process's
+CPU time: it equals the wall-clock time of one thread on an idle machine, and bears neighbours on a busy one.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _contenders(cell: str, setting: Setting) -> dict[str, Callable[[], object]]:
 
 
 def measure(cell: str, setting: Setting, rounds: int) -> dict[str, list[float]]:
-    """Return seconds of an epoch, by contender, for each round."""
+    """Return CPU seconds of an epoch, by contender, for each round."""
     contenders = _contenders(cell, setting)
     for epoch in contenders.values():
         epoch()
@@ -114,9 +115,9 @@ def measure(cell: str, setting: Setting, rounds: int) -> dict[str, list[float]]:
         names = list(contenders)
         # Whoever comes first in a round differs, so that a machine that slows down is unfair to nobody.
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            started = time.perf_counter()
+            started = time.process_time()
             contenders[name]()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(time.process_time() - started)
     return seconds
 
 
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     met = "met" if min(of_bare) >= GOAL else "missed"
     Table(
         "training",
-        "Training: images per second, crop, flip and cut-out on, one CPU thread",
+        "Training: images per CPU second, crop, flip and cut-out on, one thread",
         ("images and network", "cell", "XNAS", "bare loop", "DataLoader", "XNAS / bare", "XNAS / DataLoader"),
         rows,
         (
