@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from xnas_core.cli import main
 from xnas_core.cli.reference import reference
-from xnas_core.testing.command_line import xnas, xnas_on_terminal, xnas_process
+from xnas_core.testing.command_line import xnas, xnas_on_terminal
 
 HEAVY = ("torch", "captum", "pyarrow", "plotly", "pymoo", "grpc", "jinja2", "structlog", "numpy", "pydantic", "rich")
 COMMANDS = (
@@ -74,7 +77,23 @@ def test_nothing_at_all_is_a_call_for_help() -> None:
     assert told.out == xnas("--help").out
 
 
-def test_version_names_what_results_depend_on() -> None:
-    told = xnas_process("version")
+def test_version_names_what_results_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = xnas("version")
     assert told.code == 0
     assert {"xnas", "python", "torch", "pymoo", "numpy"} <= {line.split()[0] for line in told.out.splitlines()}
+    found = metadata.version
+
+    def without_torch(name: str) -> str:
+        if name == "torch":
+            raise metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(metadata, "version", without_torch)
+    assert json.loads(xnas("version", "--json").out)["versions"]["torch"] is None
+    assert "torch     not installed" in xnas("version").out
+
+
+def test_main_returns_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert main(["front", "nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
