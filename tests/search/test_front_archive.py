@@ -48,6 +48,11 @@ def test_members_are_those_that_nobody_dominates(points: list[Point]) -> None:
     assert set(_archive(points).keys) == _front(points)
 
 
+@given(st.lists(st.tuples(st.integers(-9, 9).map(float), st.integers(-9, 9).map(float)), min_size=1, max_size=60))
+def test_members_of_two_objectives_are_those_that_nobody_dominates(points: list[Point]) -> None:
+    assert set(_archive(points, None).keys) == _front(points)
+
+
 @given(POINTS)
 def test_hypervolume_is_the_volume_that_is_dominated(points: list[Point]) -> None:
     assert _archive(points).hypervolume == pytest.approx(_volume(points, 7.0))

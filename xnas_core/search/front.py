@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 
 import moocore
@@ -51,6 +52,28 @@ class _Radial:
         return float((self._reach ** len(self._reference)).mean() * self._factor)
 
 
+class _Staircase:
+    """A front of two objectives as steps, left to right and down: a dominated point is known in logarithmic time.
+
+    Most points are dominated, and fronts grow to thousands of members.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[float, float]] = []
+
+    def dominates(self, x: float, y: float) -> bool:
+        """Return whether some step dominates the point. The lowest step that is not to its right decides."""
+        place = bisect.bisect_right(self._steps, (x, math.inf))
+        return place > 0 and self._steps[place - 1][1] <= y and self._steps[place - 1] != (x, y)
+
+    def add(self, x: float, y: float) -> None:
+        """Take in a point that is not dominated; steps that it dominates leave."""
+        place = end = bisect.bisect_left(self._steps, (x, y))
+        while end < len(self._steps) and self._steps[end][1] >= y:
+            end += 1
+        self._steps[place:end] = [(x, y)]
+
+
 class FrontArchive:
     """Non-dominated points, each with a key; equal points stay side by side.
 
@@ -65,9 +88,15 @@ class FrontArchive:
         """Reference point, to be minimised like the points; None until known."""
         self.hypervolume = 0.0
         self._radial: _Radial | None = None
+        self._stairs = _Staircase() if dimensions == 2 else None
 
     def insert(self, key: int, point: Floats) -> bool:
         """Add a point; return whether it is on the front now. Dominated points leave."""
+        if self._stairs is not None:
+            x, y = point.tolist()
+            if self._stairs.dominates(x, y):
+                return False
+            self._stairs.add(x, y)
         # One row for each objective: comparing along the points is what numpy does fast.
         rows, column = self._points.T, point[:, None]
         if rows.shape[1]:
