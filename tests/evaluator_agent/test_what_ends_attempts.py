@@ -195,6 +195,13 @@ async def test_an_agent_ends_with_the_process_that_started_it(folder: Path) -> N
         assert [view.id for view in here.server.evaluators()] in ([], ["agent-1"])
 
 
+async def test_workers_inherit_no_open_file_of_their_agent(folder: Path) -> None:
+    async with site(folder) as here:
+        await here.succeed(assignment(1))
+        # The agent's log is open in the agent: a lock would be, too, and must not live on in a worker.
+        assert [Path(file.path).name for worker in here.workers() for file in worker.open_files()] == []
+
+
 CLASSES = {
     EndReason.EXCEPTION: FailureClass.FAILED,
     EndReason.NON_FINITE: FailureClass.FINAL,

@@ -6,6 +6,7 @@ that is not draining; an attempt that is held is on the books and its evaluator'
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from xnas_core.dispatch.interface import FreeSlot
@@ -53,9 +54,9 @@ class Books:
             for e in self.evaluators.values()
         )
 
-    def free_slots(self) -> Sequence[FreeSlot]:
-        """Return the slots that can take an assignment, longest free first."""
-        return tuple(self._free)
+    def free_slots(self, limit: int | None = None) -> Sequence[FreeSlot]:
+        """Return the slots that can take an assignment, longest free first; at most `limit`."""
+        return tuple(itertools.islice(self._free, limit))
 
     def is_free(self, slot: FreeSlot) -> bool:
         """Return whether the slot can take an assignment."""

@@ -72,9 +72,9 @@ class Pool:
 
     # --- what the search loop asks for --------------------------------------------------------------------------
 
-    def free_slots(self) -> Sequence[FreeSlot]:
-        """Return the slots that can take an assignment now, longest free first."""
-        return self._books.free_slots()
+    def free_slots(self, limit: int | None = None) -> Sequence[FreeSlot]:
+        """Return the slots that can take an assignment now, longest free first; at most `limit`."""
+        return self._books.free_slots(limit)
 
     def evaluators(self) -> Sequence[EvaluatorView]:
         """Return what is known of each evaluator."""

@@ -32,6 +32,12 @@ from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, TaskResult
 
 _log = structlog.get_logger(__name__)
 
+TURN_SIZE = 256
+"""Events and free slots that one turn of the loop gets at most.
+
+A bound keeps server and evaluators busy at the same time: in larger turns, each waits for the other's batch.
+"""
+
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", m.MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", m.MAX_MESSAGE_BYTES),
@@ -169,15 +175,13 @@ class DispatchServer:
         self._news.clear()
 
     def take(self) -> Sequence[DispatchEvent]:
-        """See Dispatcher.take."""
+        """See Dispatcher.take; at most TURN_SIZE of them, the rest with the next call."""
         self._service.open.set()
-        events = tuple(self._events)
-        self._events.clear()
-        return events
+        return [self._events.popleft() for _ in range(min(len(self._events), TURN_SIZE))]
 
     def free_slots(self) -> Sequence[FreeSlot]:
-        """See Dispatcher.free_slots."""
-        return self._pool.free_slots()
+        """See Dispatcher.free_slots; at most TURN_SIZE of them. Slots are alike, so these are as good as all."""
+        return self._pool.free_slots(TURN_SIZE)
 
     def hold(self, attempts: Sequence[HeldAttempt]) -> None:
         """See Dispatcher.hold."""
