@@ -127,6 +127,8 @@ def test_an_interrupt_stops_cleanly_and_the_same_command_goes_on(table: Path, un
     if process.returncode == 130:
         assert "xnas run" in said
     assert process.returncode in (0, 130), said
+    assert "Traceback" not in said
+    assert "Event loop is closed" not in said
     assert _run(table / "search.yaml", output).state == "Complete"
     assert _facts(open_search(output)) == _facts(open_search(undisturbed))
 
@@ -195,3 +197,15 @@ def test_a_killed_evaluator_is_replaced_and_nothing_is_lost(tmp_path: Path, tabl
 def test_no_search_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="holds no search"):
         open_search(tmp_path)
+
+
+def test_a_suspended_search_starts_nothing_and_ends_the_run_until_it_is_resumed(table: Path, tmp_path: Path) -> None:
+    file = table / "suspended.yaml"
+    file.write_text(SEARCH + "  suspend: true\n")
+    outcome = _run(file, tmp_path / "out")
+    assert outcome.state == "Stopped"
+    assert "suspended" in outcome.message
+    assert not open_search(tmp_path / "out").candidates
+    file.write_text(SEARCH)
+    assert _run(file, tmp_path / "out").state == "Complete"
+    assert len(open_search(tmp_path / "out").candidates) == 60

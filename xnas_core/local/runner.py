@@ -170,7 +170,9 @@ class _Run:
                 return await searching
             finally:
                 for task in (evaluator, searching, stopping):
-                    task.cancel()
+                    # A second cancel would break into the ending of the agent that the first one began.
+                    if not task.cancelling():
+                        task.cancel()
                 await asyncio.gather(evaluator, searching, stopping, return_exceptions=True)
 
     async def _run_loop(self, loop: SearchLoop) -> LoopOutcome:

@@ -79,7 +79,7 @@ class Engine:
         self.front_sizes: list[int] = []
         self.stopped: ev.Stopped | None = None
         self.finished: ev.Finished | None = None
-        self.suspended = False
+        self.suspended = self.spec.suspend
         self.watch = Stopwatch(0.0, started.time)
         self._untold: list[int] = []
         self._told_generations = 0

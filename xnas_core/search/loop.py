@@ -81,7 +81,8 @@ class SearchLoop:
             changed = await self._turn()
             if self._engine.finished is not None:
                 return "finished"
-            if self._stopping and not any(True for _ in self._engine.ledger.running()):
+            idle = not any(True for _ in self._engine.ledger.running())
+            if idle and not self._requests and (self._stopping or self._engine.suspended):
                 return "stopped"
             if self._dispatcher is None:
                 if not changed:
