@@ -64,6 +64,7 @@ class Pool:
         self.grace_seconds = grace_seconds
         self._local = local
         self._books = Books()
+        self.check_grant = self._books.check_grant
 
     @property
     def slots_freed(self) -> int:
@@ -356,10 +357,6 @@ class Pool:
                 out.append(Close(evaluator.stream, message))
             self._end_all(evaluator, reason, message, out)
         return out
-
-    def check_grant(self, evaluator_id: str, task: str, key: str, *, write: bool) -> None:
-        """See Books.check_grant."""
-        self._books.check_grant(evaluator_id, task, key, write=write)
 
     def refuse_assignment(self, task: str, message: str) -> list[Instruction]:
         """The assignment cannot be sent at all (over a bound): end the attempt for good."""
