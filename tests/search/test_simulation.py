@@ -306,7 +306,6 @@ def test_a_kill_around_each_write_loses_and_repeats_nothing(when: str) -> None:
     assert number > 20
 
 
-@pytest.mark.xfail(reason="the loop journals `resumed` only where attempts are held, so the gap counts as active")
 def test_time_without_a_process_does_not_count_against_the_deadline() -> None:
     world, store = _lone_search()
     asyncio.run(_live(world, store, Witness(store), frozenset(), 30.0, stop=True))

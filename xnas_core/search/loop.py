@@ -73,7 +73,8 @@ class SearchLoop:
             StoreError: the journal cannot be written; nothing was acted on since the last segment.
         """
         held = self._held()
-        if held:
+        # Not only where attempts are held: the time without a process must not count as active.
+        if self._engine.candidates and self._engine.finished is None:
             self._requests.insert(0, ev.Resumed(time=self._clock()))
         if self._dispatcher is not None:
             self._dispatcher.hold(held)
