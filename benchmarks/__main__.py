@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("search_quality", "utilisation", "training", "introspectability")
+NAMES = ("engine", "search_quality", "utilisation", "training", "introspectability", "dispatch")
 
 
 def main(arguments: list[str]) -> int:

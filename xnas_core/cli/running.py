@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from xnas_core import collector
 from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.api.validate import load_search, load_searches
@@ -89,6 +90,7 @@ class Run:
 
     def _observed(self, search: ArchitectureSearch, observer: RunObserver) -> RunOutcome:
         with JoiningObserver(observer, self._output, keep_token=self._options.token is not None) as joining:
+            collector.relax()
             return run_search(search, self._file, self._output, self._options, joining)
 
     def _document(self, view: SearchView, outcome: RunOutcome) -> dict[str, object]:

@@ -143,7 +143,8 @@ class _Run:
             await server.start()
             return await self._serve(server, addresses[0], token)
         finally:
-            await server.stop(_SERVER_GRACE_SECONDS)
+            # Evaluators from elsewhere go home when the search is over, and wait for the next run otherwise.
+            await server.stop(_SERVER_GRACE_SECONDS, drain=self._engine.finished is not None)
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _serve(self, server: DispatchServer, socket: str, token: str | None) -> LoopOutcome:
