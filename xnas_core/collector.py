@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _YOUNG_OBJECTS = 100_000
 _YOUNG_ROUNDS = 50
@@ -19,3 +21,15 @@ def relax() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, _YOUNG_ROUNDS, _MIDDLE_ROUNDS)
+
+
+@contextmanager
+def relaxed() -> Iterator[None]:
+    """Relax the collector for a while, and leave it as it was: for a process that does other things afterwards."""
+    before = gc.get_threshold()
+    relax()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

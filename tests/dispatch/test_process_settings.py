@@ -48,3 +48,10 @@ def test_the_collector_is_relaxed() -> None:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def test_a_relaxed_collector_is_put_back() -> None:
+    before = gc.get_threshold()
+    with collector.relaxed():
+        assert gc.get_threshold()[0] > before[0]
+    assert gc.get_threshold() == before

@@ -89,8 +89,8 @@ class Run:
             return self._observed(search, display)
 
     def _observed(self, search: ArchitectureSearch, observer: RunObserver) -> RunOutcome:
-        with JoiningObserver(observer, self._output, keep_token=self._options.token is not None) as joining:
-            collector.relax()
+        joining_observer = JoiningObserver(observer, self._output, keep_token=self._options.token is not None)
+        with collector.relaxed(), joining_observer as joining:
             return run_search(search, self._file, self._output, self._options, joining)
 
     def _document(self, view: SearchView, outcome: RunOutcome) -> dict[str, object]:
