@@ -29,10 +29,9 @@ spec:
 
 
 class FakeRun:
-    """Stands in for `run_search` and `open_search`."""
+    """Stands in for `run_search`."""
 
-    def __init__(self, view: SearchView, outcome: RunOutcome) -> None:
-        self.view = view
+    def __init__(self, outcome: RunOutcome) -> None:
         self.outcome = outcome
         self.options: RunOptions | None = None
 
@@ -48,9 +47,6 @@ class FakeRun:
         observer.on_message("info", "something to know")
         return self.outcome
 
-    def open(self, _folder: Path) -> SearchView:
-        return self.view
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -61,10 +57,9 @@ def folder(tmp_path: Path) -> Path:
 def _run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, view: SearchView, state: str, *options: str
 ) -> tuple[Told, FakeRun]:
-    outcome = RunOutcome("Complete", "Why", "a sentence", folder / "out", folder / "out" / "report.html")
-    fake = FakeRun(view, replace(outcome, state=state))  # type: ignore[arg-type]  # a state's name
+    outcome = RunOutcome("Complete", "Why", "a sentence", folder / "out", view, folder / "out" / "report.html")
+    fake = FakeRun(replace(outcome, state=state))  # type: ignore[arg-type]  # a state's name
     monkeypatch.setattr(running, "run_search", fake.run)
-    monkeypatch.setattr(running, "open_search", fake.open)
     return xnas("run", folder / "search.yaml", "-o", folder / "out", *options), fake
 
 

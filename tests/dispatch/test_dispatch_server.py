@@ -22,7 +22,8 @@ from xnas_core.dispatch.grants import FolderGrants
 from xnas_core.dispatch.interface import AttemptCompleted, AttemptFailed, DispatchEvent
 from xnas_core.dispatch.server import DispatchServer
 from xnas_core.errors import InvalidInputError
-from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, TaskKind, TaskResult, candidate_id, task_id
+from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, TaskResult
+from xnas_core.testing.assignments import assignment
 from xnas_core.testing.fake_evaluator import OPTIONS, FakeEvaluator, Outcome, running
 from xnas_core.testing.waiting import until
 
@@ -30,19 +31,7 @@ CONFIG = EvaluationConfig(search_id="s", spec={}, spec_digest="0" * 64)
 
 
 def make(number: int = 0, attempt: int = 1, previous: tuple[int, ...] = (), deadline: int = 60) -> Assignment:
-    candidate = candidate_id(str(number))
-    return Assignment(
-        task_id=task_id("s", TaskKind.EVALUATE, candidate, 1, attempt),
-        kind=TaskKind.EVALUATE,
-        candidate_id=candidate,
-        fidelity=1,
-        attempt=attempt,
-        encoding=str(number),
-        graph=None,
-        seed=1,
-        previous_attempts=previous,
-        deadline_seconds=deadline,
-    )
+    return assignment(number, attempt, previous=previous, deadline_seconds=deadline)
 
 
 @pytest.fixture

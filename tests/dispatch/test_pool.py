@@ -15,30 +15,17 @@ from xnas_core.tasks import (
     EvaluationConfig,
     Progress,
     TaskFailure,
-    TaskKind,
     TaskResult,
     candidate_id,
-    task_id,
 )
+from xnas_core.testing.assignments import assignment
 
 CONFIG = EvaluationConfig(search_id="s", spec={}, spec_digest="0" * 64)
 HEARTBEAT, GRACE = 1.0, 10.0
 
 
 def make(number: int = 0, attempt: int = 1, deadline: int = 100) -> Assignment:
-    candidate = candidate_id(str(number))
-    return Assignment(
-        task_id=task_id("s", TaskKind.EVALUATE, candidate, 1, attempt),
-        kind=TaskKind.EVALUATE,
-        candidate_id=candidate,
-        fidelity=1,
-        attempt=attempt,
-        encoding=str(number),
-        graph=None,
-        seed=1,
-        previous_attempts=tuple(range(attempt - 1, 0, -1)),
-        deadline_seconds=deadline,
-    )
+    return assignment(number, attempt, deadline_seconds=deadline)
 
 
 def result_of(task: Assignment) -> TaskResult:

@@ -20,11 +20,10 @@ from xnas_core.tasks import (
     EndReason,
     EvaluationConfig,
     TaskFailure,
-    TaskKind,
     TaskResult,
     candidate_id,
-    task_id,
 )
+from xnas_core.testing.assignments import assignment
 
 CONFIG = EvaluationConfig(search_id="s", spec={}, spec_digest="0" * 64)
 HEARTBEAT, GRACE, DEADLINE = 1.0, 6.0, 40
@@ -32,19 +31,7 @@ TASKS = 25
 
 
 def make(number: int, attempt: int) -> Assignment:
-    candidate = candidate_id(str(number))
-    return Assignment(
-        task_id=task_id("s", TaskKind.EVALUATE, candidate, 1, attempt),
-        kind=TaskKind.EVALUATE,
-        candidate_id=candidate,
-        fidelity=1,
-        attempt=attempt,
-        encoding=str(number),
-        graph=None,
-        seed=1,
-        previous_attempts=tuple(range(attempt - 1, 0, -1)),
-        deadline_seconds=DEADLINE,
-    )
+    return assignment(number, attempt, deadline_seconds=DEADLINE)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from xnas_core.cli.logs import turning_points
 from xnas_core.cli.session import Session
 from xnas_core.cli.summary import state_line
 from xnas_core.errors import InvalidInputError
-from xnas_core.local import RunObserver, RunOptions, RunOutcome, open_search
+from xnas_core.local import RunObserver, RunOptions, RunOutcome
 from xnas_core.local.runner import run_search
 from xnas_core.search.view import SearchState, SearchView
 
@@ -60,7 +60,7 @@ class Run:
         if _trains(search.spec):
             require_evaluator()
         outcome = self._run(search)
-        view = open_search(self._output)
+        view = outcome.view
         suspended = view.state is SearchState.SUSPENDED
         if self._session.json:
             self._session.answer(self._document(view, outcome))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from xnas_core.search.view import SearchProgress, SearchView
 from xnas_core.tasks import TaskKind
 
 Level = Literal["info", "warning"]
@@ -65,19 +66,9 @@ class RunningAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class RunProgress:
-    """How far the search is. Numbers count candidates; `finalising` and `finalised` count front members."""
+class RunProgress(SearchProgress):
+    """How far the search is, and what runs now."""
 
-    proposed: int
-    running: int
-    succeeded: int
-    failed: int
-    max_evaluations: int | None
-    generation: int
-    front_size: int
-    hypervolume: float
-    finalising: int
-    finalised: int
     attempts: Sequence[RunningAttempt] = ()
 
 
@@ -104,6 +95,7 @@ class RunOutcome:
     Attributes:
         state: Complete or Failed (the search is over), or Stopped (the same command goes on).
         reason: one word; message: one sentence.
+        view: the search as it is now.
         report, candidates, front: files that were written; None where nothing could be.
     """
 
@@ -111,6 +103,7 @@ class RunOutcome:
     reason: str
     message: str
     output: Path
+    view: SearchView
     report: Path | None = None
     candidates: Path | None = None
     front: Path | None = None

@@ -9,7 +9,7 @@ import structlog
 
 from xnas_core.artifacts import keys
 from xnas_core.artifacts.folder import FolderStore
-from xnas_core.artifacts.retention import spent_checkpoints, spent_states, without_spent
+from xnas_core.artifacts.retention import spent_checkpoints, spent_states
 from xnas_core.errors import StoreError
 from xnas_core.report import write_candidates, write_front, write_report
 from xnas_core.search.view import SearchView
@@ -20,15 +20,18 @@ _log = structlog.get_logger(__name__)
 def write_outputs(view: SearchView, store: FolderStore) -> tuple[Path, Path, Path]:
     """Write candidates.parquet, front.csv and report.html; return their paths in this order.
 
+    Args:
+        view: the search, without what the retention rule gives up.
+        store: its output folder.
+
     Raises:
         StoreError: one could not be written.
     """
-    kept = without_spent(view)
     paths = tuple(store.root / name for name in (keys.CANDIDATES_TABLE, keys.FRONT_TABLE, keys.REPORT))
     try:
-        write_candidates(kept, paths[0])
-        write_front(kept, paths[1])
-        write_report(kept, store.get, paths[2])
+        write_candidates(view, paths[0])
+        write_front(view, paths[1])
+        write_report(view, store.get, paths[2])
     except OSError as error:
         raise StoreError(f"cannot write the report to {store.root}: {error.strerror or error}") from error
     return paths[0], paths[1], paths[2]

@@ -10,11 +10,11 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xnas_core.api import ArchitectureSearch, ArchitectureSearchSpec, resolve_paths, spec_digest
-from xnas_core.artifacts.retention import spent_states
+from xnas_core.artifacts.retention import spent_states, without_spent
 from xnas_core.dispatch.grants import FolderGrants
 from xnas_core.dispatch.server import DispatchServer
 from xnas_core.journal import Journal
@@ -92,16 +92,17 @@ def _prepare(folder: OutputFolder, name: str, spec: ArchitectureSearchSpec) -> _
 
 def _finish(prepared: _Prepared, outcome: LoopOutcome) -> RunOutcome:
     engine, folder = prepared.engine, prepared.folder
-    now = view(engine, prepared.identity.name)
+    whole = view(engine, prepared.identity.name)
+    now = without_spent(whole)
     candidates, front, report = write_outputs(now, folder.store)
     if outcome == "finished" and engine.finished is not None:
-        remove_spent(now, folder.store)
+        remove_spent(whole, folder.store)
         end = engine.finished
-        return RunOutcome(end.state, end.reason, end.message, folder.path, report, candidates, front)
+        return RunOutcome(end.state, end.reason, end.message, folder.path, now, report, candidates, front)
     message = "the search was stopped; the same command goes on with it"
     if engine.suspended:
         message = "the search is suspended (spec.suspend); set it to false and run the same command again"
-    return RunOutcome("Stopped", "Stopped", message, folder.path, report, candidates, front)
+    return RunOutcome("Stopped", "Stopped", message, folder.path, now, report, candidates, front)
 
 
 class _Run:
@@ -250,16 +251,7 @@ class _Run:
             attempts.append(RunningAttempt(ref.candidate, ref.kind, said.epoch, said.epochs, said.step, said.metrics))
         self._observer.on_progress(
             RunProgress(
-                proposed=progress.proposed,
-                running=progress.running,
-                succeeded=progress.succeeded,
-                failed=progress.failed,
-                max_evaluations=progress.max_evaluations,
-                generation=progress.generation,
-                front_size=progress.front_size,
-                hypervolume=progress.hypervolume,
-                finalising=progress.finalising,
-                finalised=progress.finalised,
+                **asdict(progress),
                 attempts=attempts,
             )
         )

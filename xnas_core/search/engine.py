@@ -7,7 +7,6 @@ events and changes nothing: whoever runs the engine journals them and gives them
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,29 +21,11 @@ from xnas_core.search.front import FrontArchive
 from xnas_core.search.ledger import Ledger, Task, TaskRef, TaskState
 from xnas_core.search.problem import Problem, parse_spec
 from xnas_core.search.proposals import Choice, Proposer
-from xnas_core.search.view import CandidateState, SearchState, StoredArtifact
+from xnas_core.search.view import CandidateState, SearchProgress, SearchState, StoredArtifact
 from xnas_core.spaces.base import DataShape, SearchSpace
 from xnas_core.tasks import Assignment, TaskKind, attempt_prefix, derived_seed, task_id
 
 STATE_SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a search is; cheap to make."""
-
-    proposed: int
-    running: int
-    succeeded: int
-    failed: int
-    max_evaluations: int | None
-    generation: int
-    front_size: int
-    hypervolume: float
-    finalising: int
-    finalised: int
-    preempted_attempts: int
-    state: SearchState
 
 
 class Engine:
@@ -82,6 +63,7 @@ class Engine:
         self.suspended = self.spec.suspend
         self.watch = Stopwatch(0.0, started.time)
         self._untold: list[int] = []
+        self._ahead: algorithms.Algorithm | None = None  # what `_with_untold` found, until something else arrives
         self._told_generations = 0
         self._prefix = 0
         self._failed_in_prefix = 0
@@ -129,8 +111,7 @@ class Engine:
 
     def _proposed(self, event: ev.Proposed) -> None:
         if self._untold:
-            self.algorithm.tell([self.candidates[number] for number in self._untold])
-            self._untold = []
+            self.algorithm, self._ahead, self._untold = self._with_untold(), None, []
         candidate = Candidate(
             event.number, event.candidate, event.genes, event.encoding, event.generation, event.parents,
             event.operators, event.parameters, event.macs, event.time,
@@ -192,6 +173,7 @@ class Engine:
             self._tell_generations()
         elif candidate.eligible:
             self._untold.append(candidate.number)
+            self._ahead = None
         self._archive(candidate)
         if self.archive.reference is None and self._prefix >= self.problem.population_size:
             self._fix_reference()
@@ -290,10 +272,11 @@ class Engine:
 
     def _with_untold(self) -> algorithms.Algorithm:
         """Return the algorithm as it will be once the next Proposed has been handled."""
-        algorithm = algorithms.make(self.spec.algorithm, self.space.cardinalities)
-        algorithm.restore([self.candidates[number] for number in self.algorithm.members()])
-        algorithm.tell([self.candidates[number] for number in self._untold])
-        return algorithm
+        if self._ahead is None:
+            self._ahead = algorithms.make(self.spec.algorithm, self.space.cardinalities)
+            self._ahead.restore([self.candidates[number] for number in self.algorithm.members()])
+            self._ahead.tell([self.candidates[number] for number in self._untold])
+        return self._ahead
 
     def _as_events(self, choices: Sequence[Choice], now: float) -> list[ev.Event]:
         first, size = len(self.candidates), self.problem.population_size
@@ -371,10 +354,10 @@ class Engine:
             parameters=task.parameters,
         )
 
-    def progress(self) -> Progress:
+    def progress(self) -> SearchProgress:
         """Return how far the search is."""
         finalise = [t for t in self.ledger.tasks.values() if t.ref.kind is TaskKind.FINALISE] if self.stopped else []
-        return Progress(
+        return SearchProgress(
             proposed=len(self.candidates),
             running=self.ledger.running_count(TaskKind.EVALUATE),
             succeeded=len(self.arrivals) - self._failed,
@@ -385,8 +368,6 @@ class Engine:
             hypervolume=self.archive.hypervolume,
             finalising=len(finalise),
             finalised=sum(task.state is not TaskState.OPEN for task in finalise),
-            preempted_attempts=self.ledger.preempted_attempts,
-            state=self.state,
         )
 
     @property

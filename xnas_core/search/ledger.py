@@ -154,9 +154,9 @@ class Ledger:
         """Return the number of running attempts of a kind."""
         return sum(ref.kind is kind for ref in self._running)
 
-    def open_tasks(self, kind: TaskKind) -> list[Task]:
-        """Return the tasks of a kind that have not ended, in order."""
-        return sorted((self.tasks[ref] for ref in self._open[kind]), key=lambda task: task.order)
+    def open_tasks(self, kind: TaskKind) -> Iterator[Task]:
+        """Yield the tasks of a kind that have not ended."""
+        return (self.tasks[ref] for ref in self._open[kind])
 
     def open_count(self, kind: TaskKind) -> int:
         """Return the number of tasks of a kind that have not ended."""

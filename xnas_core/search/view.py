@@ -100,6 +100,27 @@ class HypervolumePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchProgress:
+    """How far a search is; cheap to make. Numbers count candidates.
+
+    Attributes:
+        max_evaluations: how many may be proposed in all; None: no limit.
+        finalising: candidates with a `finalise` task; finalised: those whose task has ended.
+    """
+
+    proposed: int
+    running: int
+    succeeded: int
+    failed: int
+    max_evaluations: int | None
+    generation: int
+    front_size: int
+    hypervolume: float
+    finalising: int
+    finalised: int
+
+
+@dataclass(frozen=True, slots=True)
 class SearchView:
     """A search at one moment.
 

@@ -17,7 +17,8 @@ import pytest
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.artifacts import keys
 from xnas_core.dispatch import messages as m
-from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, Progress, TaskKind, candidate_id, task_id
+from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, Progress
+from xnas_core.testing import assignments
 from xnas_core.testing.scripted_server import ScriptedServer, ScriptedStream
 
 Start = Callable[[str, int], AbstractAsyncContextManager[None]]
@@ -38,18 +39,8 @@ WELCOME = m.Welcome(HEARTBEAT_SECONDS, 5.0, CONFIG)
 
 def assignment(number: int, program: str = "", attempt: int = 1, deadline_seconds: int = 60) -> Assignment:
     """Return an attempt at candidate `number` that does what the program says."""
-    candidate = candidate_id(str(number))
-    return Assignment(
-        task_id=task_id(CONFIG.search_id, TaskKind.EVALUATE, candidate, 1, attempt),
-        kind=TaskKind.EVALUATE,
-        candidate_id=candidate,
-        fidelity=1,
-        attempt=attempt,
-        encoding=program,
-        graph=None,
-        seed=1,
-        previous_attempts=tuple(range(attempt - 1, 0, -1)),
-        deadline_seconds=deadline_seconds,
+    return assignments.assignment(
+        number, attempt, search_id=CONFIG.search_id, encoding=program, deadline_seconds=deadline_seconds
     )
 
 
