@@ -1,0 +1,1 @@
+"""The operator: runs searches on a cluster (architecture.md, "The operator")."""
