@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import orjson
 import pytest
 
 from xnas_core.search.engine import Engine
@@ -202,5 +203,5 @@ def test_deciding_changes_nothing() -> None:
     first, again = (run.engine.decide(1, run.now) for _ in range(2))
     assert first == again
     assert all(isinstance(event, Proposed) for event in first)
-    fresh = Engine.from_document(run.engine.to_document())
+    fresh = Engine.from_document(orjson.loads(orjson.dumps(run.engine.to_document())))
     assert fresh.decide(1, run.now) == first

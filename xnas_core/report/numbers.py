@@ -9,7 +9,7 @@ _THIN = "\u202f"
 
 
 def number(value: float | None, unit: str = "1") -> str:
-    """Return a number with four figures and its unit; whole numbers as "12 345" or "1.230 M"."""
+    """Return a number with four figures and its unit; whole numbers as "12 345", large ones as "1.23 M" or "1 M"."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     return _plain(value, "#.4g") + _unit(unit)
@@ -66,7 +66,8 @@ def _plain(value: float, form: str) -> str:
     if abs(value) >= 999_950:
         for power, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
             if abs(value) >= power * 0.99995:
-                return f"{value / power:{form}}{_THIN}{letter}".replace("." + _THIN, _THIN)
+                # Zeros at the end would only look exact.
+                return f"{value / power:.4g}{_THIN}{letter}"
     if value == round(value) or abs(value) >= 9_999.5:
         return grouped(round(value))
     return f"{value:{form}}".removesuffix(".")

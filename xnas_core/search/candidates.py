@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from xnas_core.search.problem import Values
 from xnas_core.search.view import CandidateState, StoredArtifact
 from xnas_core.spaces.base import Genes
@@ -41,6 +43,7 @@ class Candidate:
     violation: float | None = None
     failure: str = ""
     finished_at: float | None = None
+    _sealed: bytes | None = None
 
     @property
     def finished(self) -> bool:
@@ -62,8 +65,18 @@ class Candidate:
         static = {"parameters": self.parameters, "macs": self.macs}
         return {name: float(value) for name, value in static.items() if value is not None} | self.metrics
 
-    def to_document(self) -> list[Any]:
-        """Return it as JSON values, fields in order; `from_document` is the inverse."""
+    def seal(self) -> None:
+        """Write it down as JSON now; to be called after each change of a finished candidate.
+
+        So a snapshot costs one copy of what is finished already, and does not hold up the loop.
+        """
+        self._sealed = orjson.dumps(self._fields())
+
+    def to_document(self) -> list[Any] | orjson.Fragment:
+        """Return it for `orjson.dumps`, fields in order; `from_document` is the inverse of both."""
+        return self._fields() if self._sealed is None else orjson.Fragment(self._sealed)
+
+    def _fields(self) -> list[Any]:
         return [
             self.number, self.id, self.genes, self.encoding, self.generation, self.parents, self.operators,
             self.parameters, self.macs, self.proposed_at, self.state.value, self.metrics, self.errors, self.timings,
@@ -78,8 +91,11 @@ class Candidate:
             number, id_, genes, encoding, generation, parents, operators, parameters, macs, proposed_at, state, metrics,
             errors, timings, artifacts, environment, values, violation, failure, finished_at,
         ) = document  # fmt: skip
-        return Candidate(
+        candidate = Candidate(
             number, id_, tuple(genes), encoding, generation, tuple(parents), tuple(operators), parameters, macs,
             proposed_at, CandidateState(state), metrics, errors, timings, [StoredArtifact(*a) for a in artifacts],
             environment, None if values is None else tuple(values), violation, failure, finished_at,
         )  # fmt: skip
+        if candidate.finished:
+            candidate.seal()
+        return candidate

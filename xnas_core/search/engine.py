@@ -122,6 +122,7 @@ class Engine:
             candidate.state = CandidateState.SUCCEEDED
             self._score(candidate)
             self._finish(candidate, event.time)
+            candidate.seal()
         else:
             self.ledger.open(TaskRef(TaskKind.EVALUATE, candidate.id), candidate.number, self.problem.fidelity)
 
@@ -134,13 +135,14 @@ class Engine:
         candidate.environment.update(event.environment)
         prefix = attempt_prefix(candidate.id, event.task, event.attempt)
         candidate.artifacts.extend(StoredArtifact(prefix + a.name, a.size, a.sha256) for a in event.artifacts)
-        if event.task is not TaskKind.EVALUATE:
+        if event.task is TaskKind.EVALUATE:
+            candidate.timings.update(event.timings)
+            candidate.state = CandidateState.SUCCEEDED
+            self._score(candidate)
+            self._finish(candidate, event.time)
+        else:
             candidate.timings.update({f"{event.task.value}_{name}": value for name, value in event.timings.items()})
-            return
-        candidate.timings.update(event.timings)
-        candidate.state = CandidateState.SUCCEEDED
-        self._score(candidate)
-        self._finish(candidate, event.time)
+        candidate.seal()
 
     def _score(self, candidate: Candidate) -> None:
         metrics = candidate.all_metrics()
@@ -162,6 +164,7 @@ class Engine:
             self._finish(candidate, event.time)
         else:
             candidate.environment[f"{event.task.value}.failed"] = failure[:4000]
+        candidate.seal()
 
     def _finish(self, candidate: Candidate, time: float) -> None:
         candidate.finished_at = time
@@ -331,7 +334,12 @@ class Engine:
 
     def unwanted(self) -> list[str]:
         """Return the task ids of running attempts that nobody waits for any more."""
-        tasks = (task for task in self.ledger.running() if not self.wanted(task))
+        limit = self.spec.limits.max_evaluations
+        if self.stopped is None and (limit is None or len(self.candidates) <= limit):
+            # Then only a late attempt at a task that has ended can be unwanted, and the ledger knows those.
+            tasks = self.ledger.running_in_vain()
+        else:
+            tasks = (task for task in self.ledger.running() if not self.wanted(task))
         return [attempt.task_id for task in tasks if (attempt := task.running()) is not None]
 
     def assignment(self, ref: TaskRef) -> Assignment:
@@ -387,7 +395,7 @@ class Engine:
     # --- snapshots ------------------------------------------------------------------------------------------------
 
     def to_document(self) -> dict[str, Any]:
-        """Return the whole state as a JSON document (protocol.md §5.5)."""
+        """Return the whole state as a JSON document, for `orjson.dumps` (protocol.md §5.5)."""
         return {
             "schema": STATE_SCHEMA,
             "started": self.started.model_dump(),
@@ -411,7 +419,7 @@ class Engine:
 
     @staticmethod
     def from_document(document: Mapping[str, Any], space: SearchSpace | None = None) -> Engine:
-        """Read what `to_document` wrote.
+        """Read what `to_document` wrote, parsed again.
 
         Raises:
             ValueError, KeyError, TypeError: it is not such a document, or of another schema.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import orjson
+
 from xnas_core.tasks import PREEMPTION_LIMIT, EndReason, FailureClass, TaskKind, classify
 
 RUNNING = "running"
@@ -60,6 +62,8 @@ class Task:
     failed: int = 0
     preempted: int = 0
     attempts: list[Attempt] = field(default_factory=list)
+    sealed: bytes | None = None
+    """The task as JSON, once it is closed; None after a change. It makes snapshots cheap."""
 
     def attempt(self, number: int) -> Attempt | None:
         """Return an attempt by its number, or None if there was none."""
@@ -86,6 +90,7 @@ class Ledger:
         self.preempted_attempts = 0
         self._waiting: dict[TaskRef, None] = {}
         self._running: dict[TaskRef, None] = {}
+        self._in_vain: dict[TaskRef, None] = {}  # those of _running whose task has ended
         self._open: dict[TaskKind, dict[TaskRef, None]] = {kind: {} for kind in TaskKind}
 
     def open(self, ref: TaskRef, order: int, fidelity: int, parameters: dict[str, Any] | None = None) -> None:
@@ -95,15 +100,18 @@ class Ledger:
             task = self.tasks[ref] = Task(ref, order, fidelity)
         elif task.state is TaskState.OPEN:
             return
-        task.state, task.failed, task.preempted = TaskState.OPEN, 0, 0
+        task.state, task.failed, task.preempted, task.sealed = TaskState.OPEN, 0, 0, None
         task.fidelity, task.parameters = fidelity, dict(parameters or {})
         self._open[ref.kind][ref] = None
+        self._in_vain.pop(ref, None)
         if task.running() is None:
             self._waiting[ref] = None
 
     def start(self, ref: TaskRef, number: int, task_id: str, evaluator: str, time: float) -> None:
         """Record that an attempt was given to an evaluator."""
-        self.tasks[ref].attempts.append(Attempt(number, task_id, evaluator, time))
+        task = self.tasks[ref]
+        task.attempts.append(Attempt(number, task_id, evaluator, time))
+        task.sealed = None
         self._waiting.pop(ref, None)
         self._running[ref] = None
 
@@ -124,7 +132,9 @@ class Ledger:
         if task is None or attempt is None or attempt.number != number:
             return False
         attempt.outcome, attempt.message, attempt.ended = reason.value, message, time
+        task.sealed = None
         self._running.pop(ref, None)
+        self._in_vain.pop(ref, None)
         if task.state is not TaskState.OPEN:
             return False
         end = classify(reason)
@@ -141,14 +151,21 @@ class Ledger:
 
     def _close(self, task: Task, state: TaskState) -> None:
         task.state = state
+        task.sealed = orjson.dumps(_document(task))
         self._waiting.pop(task.ref, None)
         self._open[task.ref.kind].pop(task.ref, None)
         if task.running() is None:
             self._running.pop(task.ref, None)
+        else:
+            self._in_vain[task.ref] = None
 
     def running(self) -> Iterator[Task]:
         """Yield the tasks that have a running attempt, whatever has become of the task, oldest attempt first."""
         return (self.tasks[ref] for ref in list(self._running))
+
+    def running_in_vain(self) -> Iterator[Task]:
+        """Yield those of `running` whose task has ended: another attempt's result was taken."""
+        return (self.tasks[ref] for ref in list(self._in_vain))
 
     def running_count(self, kind: TaskKind) -> int:
         """Return the number of running attempts of a kind."""
@@ -170,28 +187,15 @@ class Ledger:
         )
         return [task.ref for task in chosen]
 
-    def to_document(self) -> list[dict[str, Any]]:
-        """Return all tasks as JSON values; `from_document` is the inverse."""
+    def to_document(self) -> list[Any]:
+        """Return all tasks, in the order in which they were opened, for `orjson.dumps`; see `from_document`."""
         return [
-            {
-                "kind": task.ref.kind.value,
-                "candidate": task.ref.candidate,
-                "order": task.order,
-                "fidelity": task.fidelity,
-                "parameters": task.parameters,
-                "state": task.state.value,
-                "failed": task.failed,
-                "preempted": task.preempted,
-                "attempts": [
-                    [a.number, a.task_id, a.evaluator, a.started, a.ended, a.outcome, a.message] for a in task.attempts
-                ],
-            }
-            for task in sorted(self.tasks.values(), key=lambda task: (task.ref.kind.value, task.order))
+            _document(task) if task.sealed is None else orjson.Fragment(task.sealed) for task in self.tasks.values()
         ]
 
     @staticmethod
     def from_document(document: list[dict[str, Any]], preempted_attempts: int) -> Ledger:
-        """Read what `to_document` wrote."""
+        """Read what `to_document` wrote, parsed again."""
         ledger = Ledger()
         ledger.preempted_attempts = preempted_attempts
         started: list[tuple[float, TaskRef]] = []
@@ -209,11 +213,30 @@ class Ledger:
             )
             ledger.tasks[ref] = task
             running = task.running()
-            if task.state is TaskState.OPEN:
+            if task.state is not TaskState.OPEN:
+                task.sealed = orjson.dumps(entry)
+            else:
                 ledger._open[ref.kind][ref] = None
                 if running is None:
                     ledger._waiting[ref] = None
             if running is not None:
                 started.append((running.started, ref))
         ledger._running = {ref: None for _, ref in sorted(started)}
+        ledger._in_vain = {ref: None for ref in ledger._running if ledger.tasks[ref].state is not TaskState.OPEN}
         return ledger
+
+
+def _document(task: Task) -> dict[str, Any]:
+    return {
+        "kind": task.ref.kind.value,
+        "candidate": task.ref.candidate,
+        "order": task.order,
+        "fidelity": task.fidelity,
+        "parameters": task.parameters,
+        "state": task.state.value,
+        "failed": task.failed,
+        "preempted": task.preempted,
+        "attempts": [
+            [a.number, a.task_id, a.evaluator, a.started, a.ended, a.outcome, a.message] for a in task.attempts
+        ],
+    }

@@ -23,6 +23,11 @@ class GraphBuilder:
         self._nodes.append(Node(name, op, sources, attributes))
         return name
 
+    def extend(self, nodes: Sequence[Node]) -> str:
+        """Append nodes that another builder made, and return the name of the last one."""
+        self._nodes.extend(nodes)
+        return nodes[-1].name
+
     def conv_norm(self, prefix: str, source: str, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> str:
         """Append a convolution without bias, padded to keep the size at stride 1, and a batch norm."""
         attributes = {"channels": channels, "kernel": kernel}
@@ -42,6 +47,10 @@ class GraphBuilder:
         return self.add(
             f"{prefix}.linear", Op.LINEAR, self.add(f"{prefix}.flatten", Op.FLATTEN, pooled), features=classes
         )
+
+    def written(self) -> tuple[Node, ...]:
+        """Return the nodes after the input."""
+        return tuple(self._nodes[1:])
 
     def build(self) -> Graph:
         """Return the graph; the last node added is its output."""

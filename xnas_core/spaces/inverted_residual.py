@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from xnas_core.graph import Graph, Op, Shape
+from xnas_core.graph import Graph, Node, Op, Shape
 from xnas_core.spaces.base import StaticMetrics
 from xnas_core.spaces.builder import GraphBuilder
 
@@ -71,6 +71,14 @@ def _squeeze_excite(builder: GraphBuilder, prefix: str, source: str, channels: i
     here = builder.add(f"{prefix}.restore", Op.CONV, here, channels=channels, kernel=1, bias=1)
     here = builder.add(f"{prefix}.gate", Op.HARD_SIGMOID, here)
     return builder.add(f"{prefix}.scale", Op.MULTIPLY, (source, here))
+
+
+@lru_cache(maxsize=4096)
+def block_nodes(block: Block, prefix: str, source: str) -> tuple[Node, ...]:
+    """Return the nodes of the block below `prefix`, reading node `source`. Networks of one search share most blocks."""
+    builder = GraphBuilder((block.source_channels, 1, 1))
+    block.write(builder, prefix, source)
+    return builder.written()
 
 
 @lru_cache(maxsize=65_536)

@@ -26,7 +26,7 @@ from xnas_core.errors import InvalidInputError
 from xnas_core.graph import Graph, Op, Shape
 from xnas_core.spaces.base import DataShape, Drawing, DrawnEdge, DrawnNode, Genes, StaticMetrics
 from xnas_core.spaces.builder import GraphBuilder
-from xnas_core.spaces.inverted_residual import Block, block_cost
+from xnas_core.spaces.inverted_residual import Block, block_cost, block_nodes
 from xnas_core.spaces.parameters import ParameterReader, check_gene, check_genes, check_shape
 
 GENES_PER_STAGE = ("depth", "width", "kernel", "expansion", "squeeze-excitation")
@@ -179,7 +179,7 @@ class Mobile:
         builder = GraphBuilder((self._shape.channels, self._shape.height, self._shape.width))
         here = self._write_stem(builder)
         for number, block in enumerate((block for stage in plan for block in stage.blocks), 1):
-            here = block.write(builder, f"block{number}", here)
+            here = builder.extend(block_nodes(block, f"block{number}", here))
         self._write_head(builder, here, plan[-1].output[0])
         return builder.build()
 

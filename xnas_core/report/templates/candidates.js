@@ -24,7 +24,7 @@ const candidateTable = (() => {
   function fieldColumns(objective) {
     return [...report.fields.keys()].filter(f => report.fields[f].objective === objective).map(f => {
       const {name, about, unit} = report.fields[f], values = report.values[f], form = figures(f);
-      return {name, about, unit, numeric: true, text: i => number(values[i], "1", form), key: i => values[i]};
+      return {name, about, unit, numeric: true, text: i => number(values[i], "1", form, form), key: i => values[i]};
     });
   }
 

@@ -24,18 +24,20 @@ function grouped(value) {
   return (value < 0 ? "-" : "") + parted;
 }
 
-// The same rules as numbers.py: four figures, thin spaces, M, G, T.
-function number(value, unit, figures = value => value.toPrecision(4)) {
+const shortest = value => String(Number(value.toPrecision(4)));
+
+// The same rules as numbers.py: four figures, thin spaces, M, G, T; zeros at the end of a large one would only look exact.
+function number(value, unit, figures = value => value.toPrecision(4), large = shortest) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   const tail = unit && unit !== "1" ? " " + unit : "";
   for (const [power, letter] of [[1e12, "T"], [1e9, "G"], [1e6, "M"]])
-    if (size >= power * 0.99995) return figures(value / power) + "\u202f" + letter + tail;
+    if (size >= power * 0.99995) return large(value / power) + "\u202f" + letter + tail;
   if (Number.isInteger(value) || size >= 9999.5) return grouped(Math.round(value)) + tail;
   return figures(value) + tail;
 }
 
-const tickText = value => number(value, "1", v => String(Number(v.toPrecision(4))));
+const tickText = value => number(value, "1", shortest);
 
 function withError(field, i) {
   const value = report.values[field][i], errors = report.errors[field];
