@@ -155,7 +155,7 @@ def test_axes_can_be_chosen_and_the_front_enlarged(browser: chromium.Page, folde
 
 
 def test_script_and_python_write_numbers_and_ticks_alike(page: chromium.Page) -> None:
-    values = [0.482, 0.0, 12.0, 1234.0, 858_426.0, 121_812_345.0, 999_999.0, 1e9, -0.25, 23.456, 9_999.7, 0.00012345]
+    values = [0.482, 0.0, 12.0, 1234.0, 858_426.0, 121_812_345.0, 999_999.0, 2.5e6, -0.25, 23.456, 9_999.7, 0.00012345]
     assert page.run(f"{values}.map(v => number(v, 'ms'))") == [number(value, "ms") for value in values]
     assert page.run(f"{values}.map(tickText)") == [tick(value) for value in values]
     assert page.run("ticks(0.13, 0.97, 8).map(tickText)") == ["0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9"]
