@@ -123,7 +123,7 @@ class Graph:
         """Return a JSON document; `from_document` is its inverse."""
         return {
             "inputShape": list(self.input_shape),
-            "nodes": [[n.name, n.op.value, list(n.inputs), dict(n.attributes)] for n in self.nodes],
+            "nodes": [[n.name, n.op._value_, list(n.inputs), dict(n.attributes)] for n in self.nodes],
         }
 
     @staticmethod
