@@ -1,0 +1,1 @@
+"""SearchService: searches and what they found, over gRPC. Pure of Kubernetes; a backend knows where searches live."""
