@@ -1,0 +1,42 @@
+"""Fixtures that several areas use."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from xnas_core.artifacts.s3 import S3Store
+from xnas_core.artifacts.s3_settings import S3Settings
+
+_NEEDED = ("XNAS_S3_ENDPOINT", "XNAS_S3_BUCKET", "XNAS_S3_REGION", "XNAS_S3_ACCESS_KEY", "XNAS_S3_SECRET_KEY")
+
+
+@pytest.fixture
+def s3_settings() -> Iterator[S3Settings]:
+    """A part of its own in a real S3 server's bucket, emptied afterwards."""
+    missing = [name for name in _NEEDED if not os.environ.get(name)]
+    if missing:
+        reason = f"needs a real S3 server; set {', '.join(missing)}"
+        # In CI a server is always there: a skip would hide that the tests did not run.
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    endpoint, bucket, region, access_key, secret_key = (os.environ[name] for name in _NEEDED)
+    settings = S3Settings(
+        endpoint, bucket, access_key, secret_key, region=region, prefix=f"tests/{secrets.token_hex(8)}"
+    )
+    yield settings
+    store = S3Store(settings)
+    store.delete_prefix()
+    store.close()
+
+
+@pytest.fixture
+def s3_store(s3_settings: S3Settings) -> Iterator[S3Store]:
+    """A store on a real S3 server."""
+    store = S3Store(s3_settings)
+    yield store
+    store.close()
