@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from xnas_core.artifacts.s3 import S3Store
-from xnas_core.artifacts.s3_settings import S3Settings
+if TYPE_CHECKING:
+    from xnas_core.artifacts.s3 import S3Store
+    from xnas_core.artifacts.s3_settings import S3Settings
 
 _NEEDED = ("XNAS_S3_ENDPOINT", "XNAS_S3_BUCKET", "XNAS_S3_REGION", "XNAS_S3_ACCESS_KEY", "XNAS_S3_SECRET_KEY")
 
@@ -17,6 +19,10 @@ _NEEDED = ("XNAS_S3_ENDPOINT", "XNAS_S3_BUCKET", "XNAS_S3_REGION", "XNAS_S3_ACCE
 @pytest.fixture
 def s3_settings() -> Iterator[S3Settings]:
     """A part of its own in a real S3 server's bucket, emptied afterwards."""
+    # Imported here: the SDK takes a third of a second, which most tests need not wait for.
+    from xnas_core.artifacts.s3 import S3Store
+    from xnas_core.artifacts.s3_settings import S3Settings
+
     missing = [name for name in _NEEDED if not os.environ.get(name)]
     if missing:
         reason = f"needs a real S3 server; set {', '.join(missing)}"
@@ -37,6 +43,8 @@ def s3_settings() -> Iterator[S3Settings]:
 @pytest.fixture
 def s3_store(s3_settings: S3Settings) -> Iterator[S3Store]:
     """A store on a real S3 server."""
+    from xnas_core.artifacts.s3 import S3Store
+
     store = S3Store(s3_settings)
     yield store
     store.close()

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+
+import structlog
 
 from xnas_core.api.spec import Checkpoints
 from xnas_core.artifacts import keys
+from xnas_core.artifacts.store import ObjectStore
+from xnas_core.errors import StoreError
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchState, SearchView
 from xnas_core.tasks import TaskKind, attempt_prefix
+
+_log = structlog.get_logger(__name__)
+
+_FAILURES = 3
+"""So many deletions may fail before the rest is left: each can take as long as the store's deadline."""
 
 
 def spent_states(candidate: CandidateRecord) -> list[str]:
@@ -51,3 +61,23 @@ def without_spent(view: SearchView) -> SearchView:
             for candidate in view.candidates
         ),
     )
+
+
+def remove_spent(view: SearchView, store: ObjectStore) -> None:
+    """Remove what the retention rule gives up. Blocks. Harmless when repeated; a failure is only logged."""
+    remove(
+        [*spent_checkpoints(view), *(key for candidate in view.candidates for key in spent_states(candidate))], store
+    )
+
+
+def remove(spent: Iterable[str], store: ObjectStore) -> None:
+    """Delete objects; what cannot be deleted only takes room."""
+    failures = 0
+    for key in spent:
+        try:
+            store.delete(key)
+        except StoreError as error:
+            failures += 1
+            _log.warning("could not remove an object", key=key, error=str(error))
+            if failures == _FAILURES:
+                return

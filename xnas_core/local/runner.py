@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xnas_core.api import ArchitectureSearch, ArchitectureSearchSpec, resolve_paths, spec_digest
-from xnas_core.artifacts.retention import spent_states, without_spent
+from xnas_core.artifacts.retention import remove, remove_spent, spent_states, without_spent
 from xnas_core.dispatch.grants import FolderGrants
 from xnas_core.dispatch.server import DispatchServer
 from xnas_core.journal import Journal
@@ -23,7 +23,7 @@ from xnas_core.local.contract import RunningAttempt, RunObserver, RunOptions, Ru
 from xnas_core.local.describe import describe_dataset
 from xnas_core.local.evaluator_process import EvaluatorProcess, socket_folder
 from xnas_core.local.folder import OutputFolder, SearchIdentity
-from xnas_core.local.outputs import remove, remove_spent, write_outputs
+from xnas_core.local.outputs import write_outputs
 from xnas_core.search.engine import Engine
 from xnas_core.search.loop import LoopOutcome, SearchLoop
 from xnas_core.search.recovery import recover
@@ -233,7 +233,7 @@ class _Run:
         finished = self._engine.arrivals[self._states_removed :]
         self._states_removed = len(self._engine.arrivals)
         for number in finished if not self._engine.problem.graph_only else ():
-            remove(spent_states(record(self._engine, number)), self._prepared.folder.store.delete)
+            remove(spent_states(record(self._engine, number)), self._prepared.folder.store)
         self._tell(always=bool(finished))
 
     def _tell(self, *, always: bool = False) -> None:

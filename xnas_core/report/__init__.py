@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xnas_core.report.html import render, write_report
+from xnas_core.report.publish import publish
 from xnas_core.report.tables import candidates_table, front_csv, write_candidates, write_front
 
-__all__ = ["candidates_table", "front_csv", "render", "write_candidates", "write_front", "write_report"]
+__all__ = ["candidates_table", "front_csv", "publish", "render", "write_candidates", "write_front", "write_report"]

@@ -94,11 +94,16 @@ def candidates_table(view: SearchView) -> Any:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def write_candidates(view: SearchView, path: Path) -> None:
-    """Write `candidates_table` as parquet, replacing the file whole; raise StoreError if it cannot."""
+def candidates_parquet(view: SearchView) -> bytes:
+    """Return `candidates_table` as a parquet file's content."""
     sink = io.BytesIO()
     pq.write_table(candidates_table(view), sink, compression="zstd")
-    replace_file(path, sink.getvalue())
+    return sink.getvalue()
+
+
+def write_candidates(view: SearchView, path: Path) -> None:
+    """Write `candidates_parquet`, replacing the file whole; raise StoreError if it cannot."""
+    replace_file(path, candidates_parquet(view))
 
 
 def front_csv(view: SearchView) -> str:
