@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -66,9 +67,10 @@ def test_errors_of_commands(
     assert document == {"error": str(error) or "interrupted", "reason": reason}
 
 
-def test_a_mistake_of_ours_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xnas_core.local.open_search", _raising(ZeroDivisionError("ours")))
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize("error", [ZeroDivisionError("ours"), OSError(errno.EINVAL, "Invalid argument")])
+def test_a_mistake_of_ours_is_not_hidden(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xnas_core.local.open_search", _raising(error))
+    with pytest.raises(type(error)):
         xnas("front", tmp_path)
 
 
@@ -86,6 +88,44 @@ def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
     os.close(write)
     assert done.returncode == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["version"], ["--help"], ["version", "--json"], ["validate", "--json", "nowhere"]]
+)
+def test_output_that_cannot_be_written_is_said(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(*arguments), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    said = "error: the output cannot be written: No space left on device; free some space, or send it elsewhere\n"
+    assert done.stderr == said
+
+
+def test_errors_that_cannot_be_written_are_told_by_the_exit_code(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command("front", tmp_path), stdout=full, stderr=full, timeout=60, check=False)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "cannot use a/b: Permission denied"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", b"a"),
+            "cannot use a: No space left on device; free some space",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(
+    error: OSError, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xnas_core.local.open_search", _raising(error))
+    told = xnas("front", tmp_path)
+    assert (told.code, told.err) == (1, f"error: {said}\n")
+    assert json.loads(xnas("front", tmp_path, "--json").out) == {"error": said, "reason": "System"}
 
 
 def test_a_missing_evaluator_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,10 @@ def test_lines_for_people() -> None:
     lines = _logged(0, "CONSOLE")
     assert lines[0][8:] == " [warning] careful path='a b'"
     assert lines[1][8:] == " [info] generation number=3"
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    code = CODE.format(verbosity=1, form="CONSOLE") + "print('went on')"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "went on\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xnas_core.errors import IntegrityError, InvalidInputError
+from xnas_core.errors import IntegrityError, InvalidInputError, StoreError
 from xnas_core.local.folder import FolderInUseError, OutputFolder
 
 
@@ -59,6 +60,22 @@ def test_a_second_run_is_refused_while_the_first_lives_and_not_after_kill(tmp_pa
         holder.kill()
         holder.communicate()
     with OutputFolder(tmp_path).locked():
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("call", ["open", "pwrite"])
+def test_a_full_disk_is_said_and_the_lock_is_free_again(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = OutputFolder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(StoreError, match="No space left on device; free some space"), folder.locked():
+            pass
+    with folder.locked():
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 

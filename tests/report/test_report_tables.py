@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnas_core.errors import StoreError
+from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.report import candidates_table, front_csv, write_candidates, write_front
 from xnas_core.search.view import CandidateState, SearchView
 from xnas_core.testing.sample_search import sample_search
@@ -153,3 +154,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot write"):
         write_front(VIEW, tmp_path / "absent" / "front.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["front.csv"]
+
+
+def test_what_is_no_plain_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "front.csv"
+    os.mkfifo(pipe)
+    for place in (pipe, tmp_path):
+        with pytest.raises(InvalidInputError, match="is not a plain file"):
+            write_front(VIEW, place)
+    assert pipe.is_fifo()

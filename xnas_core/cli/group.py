@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -15,6 +17,7 @@ from xnas_core.cli import exit_codes
 from xnas_core.cli.session import Session
 
 _NARROW = 52
+_OUTPUT_FAILED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 class XnasGroup(TyperGroup):
@@ -62,9 +65,16 @@ class XnasGroup(TyperGroup):
         except XnasError as error:
             return _end(session, str(error), error.reason, exit_codes.FAILED)
         except BrokenPipeError:
-            # The reader of our output went away (`| head`). What is still buffered must not raise again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader of our output went away (`| head`).
+            _give_output_up()
             return exit_codes.FAILED
+        except OSError as error:
+            if error.filename is None:
+                if error.errno not in _OUTPUT_FAILED:
+                    raise
+                _give_output_up()
+                session.answered = True
+            return _end(session, _refusal(error), "System", exit_codes.FAILED)
         code = result if isinstance(result, int) else exit_codes.OK
         # Typer turns Ctrl-C into this code before we see it.
         return _end(session, "", "Interrupted", code) if code == exit_codes.INTERRUPTED else code
@@ -74,8 +84,25 @@ def _end(session: Session, message: str, reason: str, code: int) -> int:
     if session.json and not session.answered:
         session.answer({"error": message or "interrupted", "reason": reason})
     if message:
-        print(f"error: {message}", file=sys.stderr)
+        # Where standard error cannot be written either, the exit code has to say it.
+        with contextlib.suppress(OSError):
+            print(f"error: {message}", file=sys.stderr, flush=True)
     return code
+
+
+def _give_output_up() -> None:
+    """Drop what is still buffered for standard output: it must not raise again when the process ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refusal(error: OSError) -> str:
+    """Return what the operating system refused; without a file's name it was the output of the command."""
+    said = error.strerror or str(error)
+    if error.filename is None:
+        return f"the output cannot be written: {said}; free some space, or send it elsewhere"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"cannot use {os.fsdecode(error.filename)}: {said}{'; free some space' if full else ''}"
 
 
 def _hint(error: typer.TyperException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -15,13 +16,19 @@ _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 class _StandardError:
-    """Standard error as it is when a line is written: a live display puts itself in front of it."""
+    """Standard error as it is when a line is written: a live display puts itself in front of it.
+
+    A line that cannot be written, as the disk with the log is full, is lost; the search must not be.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with contextlib.suppress(OSError):
+            return sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure(verbosity: int, log_format: LogFormat) -> None:

@@ -18,7 +18,7 @@ def write_search(choices: Choices, file: Path, *, replace: bool) -> None:
     Raises:
         InvalidInputError: the file exists and `replace` is False, or a choice is wrong (the message is the
             validator's, without the line, as nobody has seen that file).
-        StoreError: the folder is missing or read-only.
+        StoreError: the folder is missing or read-only, or its disk is full.
     """
     if file.exists() and not replace:
         raise InvalidInputError(f"{file} exists; choose another name, or replace it with --force")
@@ -30,7 +30,9 @@ def write_search(choices: Choices, file: Path, *, replace: bool) -> None:
             raise InvalidInputError("; ".join(f"{problem.field}: {problem.message}" for problem in wrong))
         draft.replace(file)
     except OSError as error:
-        raise StoreError(f"cannot write {file}: {error.strerror or error}; choose another folder") from error
+        raise StoreError(
+            f"cannot write {file}: {error.strerror or error}; choose another folder, or free some space"
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()

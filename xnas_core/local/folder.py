@@ -6,6 +6,7 @@ the journal's create-only-if-absent (protocol.md §5.2), which holds even where 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -101,12 +102,11 @@ class OutputFolder:
 
         Raises:
             FolderInUseError: another process holds it; the message names the process.
+            StoreError: the folder is read-only, or its disk is full.
         """
         # Opened close-on-exec, as Python does, so no child can keep the lock beyond our death.
-        try:
+        with self._writing():
             descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StoreError(f"cannot write to {self.path}: {error.strerror}; choose another --output") from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,8 +116,18 @@ class OutputFolder:
                     f"{self.path} is in use by another run (process {holder}); "
                     "wait until it ends, stop it, or choose another --output"
                 ) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            with self._writing():
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            advice = "free some space, or choose another --output" if full else "choose another --output"
+            raise StoreError(f"cannot write to {self.path}: {error.strerror}; {advice}") from error

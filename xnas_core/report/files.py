@@ -7,15 +7,19 @@ import os
 import secrets
 from pathlib import Path
 
-from xnas_core.errors import StoreError
+from xnas_core.errors import InvalidInputError, StoreError
 
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` to `path` by way of a temporary file beside it, synced to disk before it takes the name.
 
     Raises:
+        InvalidInputError: something that is no plain file has that name: a folder, a device, a pipe.
         StoreError: the folder is missing or read-only, or the disk is full.
     """
+    if path.exists() and not path.is_file():
+        # A rename would put the file in a device's place.
+        raise InvalidInputError(f"{path} is not a plain file; name one, or a new one")
     temporary = path.parent / f".tmp-{path.name}-{secrets.token_hex(6)}"
     try:
         with temporary.open("xb") as file:
