@@ -27,7 +27,8 @@ from xnas_core import collector
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.artifacts.folder import FolderStore
 from xnas_core.dispatch.grants import FolderGrants
-from xnas_core.dispatch.server import OPTIONS, DispatchServer
+from xnas_core.dispatch.listener import OPTIONS
+from xnas_core.dispatch.server import DispatchServer
 from xnas_core.journal import Journal
 from xnas_core.search.engine import Engine
 from xnas_core.search.events import Started

@@ -209,3 +209,21 @@ class EvaluationConfig(_Wire):
     search_id: str
     spec: dict[str, Any]
     spec_digest: str
+
+
+class DataDescription(_Wire):
+    """What an evaluator says of the search's data (protocol.md §6.11).
+
+    Attributes:
+        shape: channels, height, width, classes; None in benchmark mode.
+        digest: SHA-256 of the decoded data, or of the table's bytes.
+        ranges: smallest and largest value of each column that an objective names; benchmark mode only.
+    """
+
+    shape: tuple[int, int, int, int] | None = None
+    class_names: tuple[str, ...] = ()
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+    digest: str = ""
+    ranges: dict[str, tuple[float, float]] = {}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from xnas.v1alpha1 import evaluator_pb2 as pb
 from xnas_core.dispatch import messages as m
 from xnas_core.errors import InvalidInputError
-from xnas_core.tasks import Assignment, EvaluationConfig, Progress, TaskFailure, TaskResult
+from xnas_core.tasks import Assignment, DataDescription, EvaluationConfig, Progress, TaskFailure, TaskResult
 
 SERVICE = "xnas.v1alpha1.EvaluatorService"
 CONNECT = f"/{SERVICE}/Connect"
@@ -81,6 +81,14 @@ def draining() -> pb.ConnectRequest:
     return pb.ConnectRequest(draining=pb.Draining())
 
 
+def described(answer: m.Described) -> pb.ConnectRequest:
+    """Return the answer to Describe."""
+    document = b"" if answer.description is None else to_json(answer.description)
+    return pb.ConnectRequest(
+        described=pb.Described(description_json=document, error=m.bounded(answer.error), transient=answer.transient)
+    )
+
+
 def read_request(data: bytes) -> m.EvaluatorMessage:
     """Read what an evaluator sent.
 
@@ -105,6 +113,8 @@ def read_request(data: bytes) -> m.EvaluatorMessage:
         return _read_register(request.register)
     if which == "draining":
         return m.Draining()
+    if which == "described":
+        return _read_described(request.described)
     raise MalformedMessageError("a ConnectRequest without content; server and evaluator may be of unlike versions")
 
 
@@ -130,6 +140,15 @@ def _read_register(message: pb.Register) -> m.Register:
         running=tuple(zip(message.running, slots, strict=True)),
         unacknowledged=tuple(message.unacknowledged),
     )
+
+
+def _read_described(message: pb.Described) -> m.Described:
+    if message.error or not message.description_json:
+        return m.Described(None, m.bounded(message.error) or "the evaluator gave no description", message.transient)
+    try:
+        return m.Described(DataDescription.model_validate_json(message.description_json))
+    except ValidationError as error:
+        raise MalformedMessageError(f"the description of the data cannot be read: {m.explain(error)}") from error
 
 
 def _read_progress(message: pb.Progress) -> Progress:
@@ -228,6 +247,8 @@ def _fill(response: pb.ConnectResponse, message: m.ServerMessage) -> None:
     elif isinstance(message, m.Drain):
         # Set also when it is zero, so that the field, and with it the kind of message, is there.
         response.drain.CopyFrom(pb.Drain(seconds=message.seconds))
+    elif isinstance(message, m.Describe):
+        response.describe.CopyFrom(pb.Describe())
     else:
         response.welcome.heartbeat_seconds = message.heartbeat_seconds
         response.welcome.grace_seconds = message.grace_seconds
@@ -256,6 +277,8 @@ def read_response(message: pb.ConnectResponse) -> Iterator[m.HeardMessage]:
             yield m.Cancel(message.cancel.task_id)
         elif which == "drain":
             yield m.Drain(message.drain.seconds)
+        elif which == "describe":
+            yield m.Describe()
         elif which == "welcome":
             config = EvaluationConfig.model_validate_json(message.welcome.config_json)
             yield m.Welcome(message.welcome.heartbeat_seconds, message.welcome.grace_seconds, config)

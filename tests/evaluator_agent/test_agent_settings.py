@@ -30,7 +30,10 @@ def test_token_from_file_and_environment(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XNAS_TOKEN", "from environment")
     assert parse(["--connect", "host:1"]).token == "from environment"
     (tmp_path / "token").write_text(" from-file\n")
-    assert parse(["--connect", "host:1", "--token-file", str(tmp_path / "token")]).token == "from-file"
+    settings = parse(["--connect", "host:1", "--token-file", str(tmp_path / "token")])
+    assert settings.bearer() == "from-file"
+    (tmp_path / "token").write_text("renewed")
+    assert settings.bearer() == "renewed"
 
 
 @pytest.mark.parametrize(

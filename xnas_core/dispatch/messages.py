@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 from pydantic import ValidationError
 
-from xnas_core.tasks import Assignment, EvaluationConfig, Progress, TaskFailure, TaskResult
+from xnas_core.tasks import Assignment, DataDescription, EvaluationConfig, Progress, TaskFailure, TaskResult
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Bound of one gRPC message (protocol.md §6.10)."""
@@ -85,7 +85,21 @@ class Draining:
     """The evaluator takes nothing new."""
 
 
-EvaluatorMessage = Register | Heartbeat | Progress | Completed | Failed | Rejected | Draining
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Answer to Describe: the description, or why there is none.
+
+    Attributes:
+        error: a sentence for the author of the search; "" if there is a description.
+        transient: the error may pass; otherwise the search cannot run as it is.
+    """
+
+    description: DataDescription | None
+    error: str = ""
+    transient: bool = False
+
+
+EvaluatorMessage = Register | Heartbeat | Progress | Completed | Failed | Rejected | Draining | Described
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +164,10 @@ class Ack:
     task_id: str
 
 
-ServerMessage = Welcome | Assign | Cancel | Drain | Ack
-HeardMessage = Welcome | Assigned | Cancel | Drain | Ack
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Say what the data of the search are."""
+
+
+ServerMessage = Welcome | Assign | Cancel | Drain | Ack | Describe
+HeardMessage = Welcome | Assigned | Cancel | Drain | Ack | Describe

@@ -1,12 +1,12 @@
-"""The gRPC methods of EvaluatorService: who may speak, what was said, what goes back (protocol.md §6).
+"""The gRPC calls of one search's evaluators: what was said, what goes back (protocol.md §6).
 
-They decide nothing: each message goes to the pool, and what the pool answers is carried out by the server.
+Who may call is the door's matter. Nothing is decided here: each message goes to the pool, and what the pool answers is
+carried out by the desk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -32,20 +32,24 @@ _REGISTER_SECONDS = 30.0
 
 
 class EvaluatorService:
-    """Serves evaluators' calls.
+    """Serves the calls of one search's evaluators.
 
     Args:
         act: carries out the pool's instructions.
-        token: what evaluators on TCP must send; None: nobody must.
+        described: hears an evaluator's answer to Describe.
     """
 
     def __init__(
-        self, pool: Pool, act: Callable[[Iterable[Instruction]], None], grants: GrantSource, token: str | None
+        self,
+        pool: Pool,
+        act: Callable[[Iterable[Instruction]], None],
+        grants: GrantSource,
+        described: Callable[[str, m.Described], None],
     ) -> None:
         self._pool = pool
         self._act = act
         self._grants = grants
-        self._token = token
+        self._described = described
         self._stream_count = 0
         self._by_number: dict[int, EvaluatorStream] = {}
         self._by_evaluator: dict[str, EvaluatorStream] = {}
@@ -54,20 +58,14 @@ class EvaluatorService:
         self.empty = asyncio.Event()
         """Set when the last stream has ended."""
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """Return the methods, for a server."""
-        # Bytes in, bytes out: what cannot be parsed is answered with a sentence instead of a broken stream.
-        return grpc.method_handlers_generic_handler(
-            wire.SERVICE,
-            {
-                "Connect": grpc.stream_stream_rpc_method_handler(self._connect),
-                "Grant": grpc.unary_unary_rpc_method_handler(self._grant),
-            },
-        )
-
     def streams(self) -> tuple[EvaluatorStream, ...]:
         """Return the streams that are open."""
         return tuple(self._by_number.values())
+
+    def stream_number(self, evaluator: str) -> int | None:
+        """Return the number of the evaluator's stream; None if it has none."""
+        stream = self._by_evaluator.get(evaluator)
+        return None if stream is None else stream.number
 
     def send(self, evaluator: str, message: m.ServerMessage) -> None:
         """Queue a message on the evaluator's stream, if it has one."""
@@ -81,10 +79,13 @@ class EvaluatorService:
         if stream is not None:
             stream.close(grpc.StatusCode.ABORTED, reason)
 
-    async def _connect(self, _requests: object, context: Context) -> None:
-        await self._authorise(context)
+    async def connect(self, context: Context, only: str | None = None) -> None:
+        """Serve one stream to its end; `only` is the one evaluator id that the caller may use."""
         await self.open.wait()
         register = await self._read_register(context)
+        if only is not None and register.evaluator != only:
+            sentence = f"the caller is evaluator {only} and may not call itself {register.evaluator}"
+            await abort(context, grpc.StatusCode.PERMISSION_DENIED, sentence)
         self._stream_count += 1
         number, evaluator = self._stream_count, register.evaluator
         stream = EvaluatorStream(number, evaluator, self._refuse_assignment)
@@ -108,17 +109,6 @@ class EvaluatorService:
             if self._by_evaluator.get(evaluator) is stream:
                 del self._by_evaluator[evaluator]
             self._act(self._pool.disconnected(evaluator, number, _now()))
-
-    async def _authorise(self, context: Context) -> None:
-        """A Unix socket is guarded by its mode; everyone else must show the token."""
-        if self._token is None or context.peer().startswith("unix"):
-            return
-        sent = dict(context.invocation_metadata() or ()).get("authorization", "")
-        if not hmac.compare_digest(str(sent).encode(), f"Bearer {self._token}".encode()):
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                "the token is missing or wrong; give the evaluator the token that the search printed or was given",
-            )
 
     async def _read_register(self, context: Context) -> m.Register:
         try:
@@ -167,16 +157,20 @@ class EvaluatorService:
                 self._act(self._pool.rejected(evaluator, task_id, text, now))
             case m.Draining():
                 self._act(self._pool.draining(evaluator, now))
+            case m.Described():
+                self._described(evaluator, message)
             case m.Register():
                 stream.close(grpc.StatusCode.INVALID_ARGUMENT, "Register is the first message only")
 
     def _refuse_assignment(self, task_id: str, sentence: str) -> None:
         self._act(self._pool.refuse_assignment(task_id, sentence))
 
-    async def _grant(self, data: bytes, context: Context) -> bytes:
-        await self._authorise(context)
+    async def grant(self, data: bytes, context: Context, only: str | None = None) -> bytes:
+        """Answer a GrantRequest; `only` is the one evaluator id that the caller may use."""
         try:
             request = pb.GrantRequest.FromString(data)
+            if only is not None and request.evaluator_id != only:
+                raise PermissionError(f"the caller is evaluator {only} and may not ask for {request.evaluator_id!r}")
             if request.verb not in (pb.GRANT_VERB_GET, pb.GRANT_VERB_PUT):
                 return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "a grant needs the verb get or put")
             key, write = check_key(request.key), request.verb == pb.GRANT_VERB_PUT

@@ -14,6 +14,7 @@ from xnas_core.dispatch import messages as m
 from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, TaskFailure
 from xnas_evaluator import pipe
 from xnas_evaluator.agent import machine
+from xnas_evaluator.agent.description import describe
 from xnas_evaluator.agent.exclusive import ExclusiveGate, Order
 from xnas_evaluator.agent.link import Link
 from xnas_evaluator.agent.settings import AgentSettings
@@ -36,6 +37,7 @@ class Agent:
         self._asking: dict[int, int] = {}
         self._gate = ExclusiveGate(settings.exclusive_seconds)
         self._starts: dict[int, asyncio.Event] = {}
+        self._description: asyncio.Future[m.Described] | None = None
         self._draining = False
         self._drained = asyncio.Event()
         self._link = Link(settings, self)
@@ -78,9 +80,10 @@ class Agent:
             await self._drained.wait()
         self._link.leave()
 
-    async def _end_everything(self, *others: asyncio.Task[None]) -> None:
+    async def _end_everything(self, *others: asyncio.Future[Any]) -> None:
         for slot in self._slots:
             slot.stop(EndReason.DRAINED, "the evaluator ends")
+        others = (*others, *((self._description,) if self._description is not None else ()))
         for task in (*self._runs, *others):
             task.cancel()
         await asyncio.gather(*self._runs, *others, return_exceptions=True)
@@ -130,6 +133,8 @@ class Agent:
             case m.Ack(task_id):
                 self._ends.pop(task_id, None)
                 self._drained.set()
+            case m.Describe():
+                self._describe()
 
     def _welcome(self, config: EvaluationConfig) -> None:
         self._config = config
@@ -139,6 +144,18 @@ class Agent:
                 self._slots.append(Slot(number, self, device=self._device_of(number), threads=threads))
                 self._spawn(self._slots[-1].warm_up())
         _log.info("connected", search=config.search_id, slots=self.settings.slots, device=self._device)
+
+    def _describe(self) -> None:
+        """Say what the data are; asked again on a new stream, say it again."""
+        if self._description is None or (self._description.done() and self._description.result().transient):
+            self._description = asyncio.ensure_future(describe(self.config(), self.settings.cache))
+            self._description.add_done_callback(self._tell_description)
+        elif self._description.done():
+            self._tell_description(self._description)
+
+    def _tell_description(self, description: asyncio.Future[m.Described]) -> None:
+        if not description.cancelled():
+            self._link.send(wire.described(description.result()))
 
     def _threads(self, config: EvaluationConfig) -> int:
         training = config.spec.get("training")

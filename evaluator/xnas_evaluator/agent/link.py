@@ -16,7 +16,7 @@ from xnas_core import wire
 from xnas_core.dispatch import messages as m
 from xnas_core.errors import XnasError
 from xnas_evaluator.agent.backoff import Backoff
-from xnas_evaluator.agent.settings import AgentSettings
+from xnas_evaluator.agent.settings import AgentSettings, read_text
 from xnas_evaluator.pipe import Granted
 
 _log = structlog.get_logger(__name__)
@@ -82,11 +82,7 @@ class Link:
     def __init__(self, settings: AgentSettings, client: Client) -> None:
         self._settings = settings
         self._client = client
-        # Without this, connections to the same address in one process share a transport, and its faults.
-        own = ("grpc.use_local_subchannel_pool", 1)
-        self._channel = grpc.aio.insecure_channel(settings.connect, options=(*OPTIONS, own))
-        token = (("authorization", f"Bearer {settings.token}"),) if settings.token else ()
-        self._metadata = grpc.aio.Metadata(*token)
+        self._channel = _channel(settings)
         self._connect: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(wire.CONNECT)
         self._grant: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(wire.GRANT)
         self._outbox: deque[pb.ConnectRequest] = deque()
@@ -148,7 +144,7 @@ class Link:
         while True:
             try:
                 data = await self._grant(
-                    request.SerializeToString(), timeout=_GRANT_CALL_SECONDS, metadata=self._metadata
+                    request.SerializeToString(), timeout=_GRANT_CALL_SECONDS, metadata=self._metadata()
                 )
                 answer = pb.GrantResponse.FromString(data)
                 if answer.WhichOneof("grant") == "path":
@@ -163,11 +159,17 @@ class Link:
                 return Granted(number=number, error=f"no access to {key}: the server's answer cannot be read: {error}")
             await asyncio.sleep(pause)
 
+    def _metadata(self) -> grpc.aio.Metadata:
+        """Return who we are, for one call."""
+        token, search = self._settings.bearer(), self._settings.search
+        pairs = [("authorization", f"Bearer {token}")] if token else []
+        return grpc.aio.Metadata(*pairs, *([("xnas-search", search)] if search else []))
+
     # --- one stream -----------------------------------------------------------------------------------------------
 
     async def _one_stream(self) -> str:
         """Serve one stream to its end; return what ended it. Raises RefusedError."""
-        call = self._connect(metadata=self._metadata)
+        call = self._connect(metadata=self._metadata())
         helpers: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
@@ -241,3 +243,14 @@ class Link:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
+
+
+def _channel(settings: AgentSettings) -> grpc.aio.Channel:
+    # Without this, connections to the same address in one process share a transport, and its faults.
+    options: list[tuple[str, int | str]] = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+    if settings.ca_file is None:
+        return grpc.aio.insecure_channel(settings.connect, options=options)
+    if settings.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", settings.server_name))
+    credentials = grpc.ssl_channel_credentials(read_text(settings.ca_file).encode())
+    return grpc.aio.secure_channel(settings.connect, credentials, options=options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from xnas_core.dispatch.messages import MAX_SLOTS
 from xnas_core.errors import InvalidInputError
 
 TOKEN_VARIABLE = "XNAS_TOKEN"
+_SEARCH = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 
 
 def new_id() -> str:
@@ -54,6 +56,10 @@ class AgentSettings:
 
     connect: str
     token: str | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    server_name: str | None = None
+    search: str | None = None
     slots: int = 1
     device: str = "auto"
     memory_limit_mb: int | None = None
@@ -76,8 +82,21 @@ class AgentSettings:
             raise InvalidInputError(f"{self.slots} slots are not possible: use 1 to {MAX_SLOTS}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise InvalidInputError(f"unknown device {self.device!r}: use auto, cpu or cuda")
+        if self.search is not None and not _SEARCH.match(self.search):
+            raise InvalidInputError(f"{self.search[:200]!r} names no search: give NAMESPACE/NAME")
+        self.bearer()
+        if self.ca_file is not None:
+            read_text(self.ca_file)
         if self.memory_limit_mb is not None and self.memory_limit_mb < 64:
             raise InvalidInputError(f"a memory limit of {self.memory_limit_mb} MB is too small: use at least 64")
+
+    def bearer(self) -> str | None:
+        """Return the token to show now: a kubelet replaces the file before the token in it expires.
+
+        Raises:
+            InvalidInputError: the file cannot be read.
+        """
+        return self.token if self.token_file is None else read_token(self.token_file)
 
 
 def parse(argv: Sequence[str]) -> AgentSettings:
@@ -90,6 +109,9 @@ def parse(argv: Sequence[str]) -> AgentSettings:
     add = parser.add_argument
     add("--connect", required=True, help="unix:PATH or HOST:PORT of the search")
     add("--token-file", type=Path, help=f"file with the token for a search on TCP (or set {TOKEN_VARIABLE})")
+    add("--ca-file", type=Path, help="certificates that the server's must be signed by; with it TLS is used")
+    add("--server-name", default="", help="name in the server's certificate, where it is not that of the address")
+    add("--search", default="", help="NAMESPACE/NAME of the search to serve, on a cluster")
     add("--slots", type=int, default=1, help="attempts run side by side (default 1)")
     add("--device", default="auto", help="auto, cpu or cuda (default auto)")
     add("--memory-limit-mb", type=int, help="end a worker whose resident memory is above this")
@@ -104,7 +126,11 @@ def parse(argv: Sequence[str]) -> AgentSettings:
     known = parser.parse_args(argv)
     return AgentSettings(
         connect=known.connect,
-        token=read_token(known.token_file),
+        token=None if known.token_file else read_token(None),
+        token_file=known.token_file,
+        ca_file=known.ca_file,
+        server_name=known.server_name or None,
+        search=known.search or None,
         slots=known.slots,
         device=known.device,
         memory_limit_mb=known.memory_limit_mb,
@@ -124,10 +150,15 @@ def read_token(file: Path | None) -> str | None:
     """Return the token of the file, or of the environment; None if there is neither."""
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
-    try:
-        token = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the token file {file} cannot be read: {error}") from error
+    token = read_text(file, "the token file ").strip()
     if not token or not token.isascii():
         raise InvalidInputError(f"the token file {file} holds no token")
     return token
+
+
+def read_text(file: Path, what: str = "") -> str:
+    """Return the content of a file of the settings; raise InvalidInputError that names it."""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{what}{file} cannot be read: {error}") from error

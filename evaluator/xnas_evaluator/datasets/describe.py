@@ -2,12 +2,15 @@
 
 Reads {"dataset": DatasetSpec document, "seed": n} from standard input. Prints {"channels", "height", "width",
 "classes", "classNames", "train", "validation", "test", "testHeldOut", "digest"}; on a mistake of the user
-{"error", "reason"} with exit code 1. `xnas run` and `xnas plan` call it, so that the data are checked and cached
-before a worker starts.
+{"error", "reason"} with exit code 1. In benchmark mode the document has {"benchmark": BenchmarkSpec document,
+"objectives": [...]} instead, and the answer is {"ranges": {column: [min, max]}, "digest": SHA-256 of the file}.
+`xnas run` and `xnas plan` call it, so that the data are checked and cached before a worker starts; an evaluator on a
+cluster, when it is asked for a description.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from xnas_core.api.benchmark_table import TableError, column_ranges
 from xnas_core.api.spec import DatasetSpec
 from xnas_core.errors import InvalidInputError, XnasError
 from xnas_evaluator.datasets.cache import default_cache
@@ -27,6 +31,8 @@ def describe(document: dict[str, Any], cache: Path) -> dict[str, Any]:
     Raises:
         XnasError: the data are absent, corrupt or unfit.
     """
+    if document.get("benchmark") is not None:
+        return _describe_table(document)
     try:
         spec = DatasetSpec.model_validate_json(json.dumps(document["dataset"]))
         seed = int(document.get("seed", 0))
@@ -46,6 +52,20 @@ def describe(document: dict[str, Any], cache: Path) -> dict[str, Any]:
         "testHeldOut": data.test_held_out,
         "digest": data.digest,
     }
+
+
+def _describe_table(document: dict[str, Any]) -> dict[str, Any]:
+    try:
+        table = Path(document["benchmark"]["table"])
+        columns = list(dict.fromkeys(str(o.get("metric") or o["name"]) for o in document["objectives"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(f"not a description of a benchmark: {error}") from error
+    try:
+        ranges = column_ranges(table, columns)
+        digest = hashlib.sha256(table.read_bytes()).hexdigest()
+    except (TableError, OSError) as error:
+        raise InvalidInputError(f"the table {table} {error}") from error
+    return {"ranges": {name: list(pair) for name, pair in ranges.items()}, "digest": digest}
 
 
 def main() -> int:

@@ -55,6 +55,7 @@ class ConnectRequest(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    DESCRIBED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___Register:
         """First message on every stream, and only there."""
@@ -79,6 +80,10 @@ class ConnectRequest(_message.Message):
     def draining(self) -> Global___Draining:
         """The evaluator takes nothing new and will leave."""
 
+    @_builtins.property
+    def described(self) -> Global___Described:
+        """Answer to Describe."""
+
     def __init__(
         self,
         *,
@@ -88,12 +93,13 @@ class ConnectRequest(_message.Message):
         completed: Global___Completed | None = ...,
         failed: Global___Failed | None = ...,
         draining: Global___Draining | None = ...,
+        described: Global___Described | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "draining", b"draining", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "described", b"described", "draining", b"draining", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "draining", b"draining", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "described", b"described", "draining", b"draining", "failed", b"failed", "heartbeat", b"heartbeat", "message", b"message", "progress", b"progress", "register", b"register"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "heartbeat", "progress", "completed", "failed", "draining"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["register", "heartbeat", "progress", "completed", "failed", "draining", "described"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -311,6 +317,36 @@ class Draining(_message.Message):
 Global___Draining: _TypeAlias = Draining  # noqa: Y015
 
 @_typing.final
+class Described(_message.Message):
+    """What the data of the search are, or why they cannot be used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESCRIPTION_JSON_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    TRANSIENT_FIELD_NUMBER: _builtins.int
+    description_json: _builtins.bytes
+    """JSON of xnas_core.tasks.DataDescription; empty if there is an error."""
+    error: _builtins.str
+    """A sentence for the author of the search; empty if all is well."""
+    transient: _builtins.bool
+    """The error may pass (a store or a volume that does not answer); otherwise the search cannot run as it is."""
+    def __init__(
+        self,
+        *,
+        description_json: _builtins.bytes = ...,
+        error: _builtins.str = ...,
+        transient: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description_json", b"description_json", "error", b"error", "transient", b"transient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Described: _TypeAlias = Described  # noqa: Y015
+
+@_typing.final
 class ConnectResponse(_message.Message):
     """What the server says."""
 
@@ -322,6 +358,7 @@ class ConnectResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    DESCRIBE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answer to Register."""
@@ -346,6 +383,10 @@ class ConnectResponse(_message.Message):
     def batch(self) -> Global___Batch:
         """Several of the above, in order."""
 
+    @_builtins.property
+    def describe(self) -> Global___Describe:
+        """Say what the data of the search are."""
+
     def __init__(
         self,
         *,
@@ -355,12 +396,13 @@ class ConnectResponse(_message.Message):
         drain: Global___Drain | None = ...,
         ack: Global___Ack | None = ...,
         batch: Global___Batch | None = ...,
+        describe: Global___Describe | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "batch", b"batch", "cancel", b"cancel", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "batch", b"batch", "cancel", b"cancel", "describe", b"describe", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "batch", b"batch", "cancel", b"cancel", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "assign", b"assign", "batch", b"batch", "cancel", b"cancel", "describe", b"describe", "drain", b"drain", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "assign", "cancel", "drain", "ack", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "assign", "cancel", "drain", "ack", "batch", "describe"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -489,6 +531,23 @@ class Drain(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Drain: _TypeAlias = Drain  # noqa: Y015
+
+@_typing.final
+class Describe(_message.Message):
+    """Asks for the description of the search's data (protocol.md section 6.11)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Describe: _TypeAlias = Describe  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
