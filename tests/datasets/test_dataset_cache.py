@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
-from xnas_core.errors import InvalidInputError
+from xnas_core.errors import InvalidInputError, StoreError
+from xnas_evaluator.datasets import cache
 from xnas_evaluator.datasets.cache import decoded_once, default_cache, fingerprint_files
 from xnas_evaluator.datasets.raw import RawDataset
 
@@ -105,8 +107,58 @@ def test_a_decoder_that_fails_leaves_no_entry(tmp_path: Path) -> None:
 
 def test_a_cache_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInputError, match="set XNAS_CACHE"):
+    with pytest.raises(StoreError, match="set XNAS_CACHE"):
         decoded_once(tmp_path / "file", "mine", "1", _Decoder())
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    # A limit on the size of files stands for the full disk; the library reports both in its text alone.
+    program = f"""
+import resource, signal
+from pathlib import Path
+import numpy as np
+from xnas_core.errors import StoreError
+from xnas_evaluator.datasets.cache import decoded_once
+from xnas_evaluator.datasets.raw import RawDataset
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+raw = RawDataset(np.zeros((4, 64, 64), np.uint8), np.arange(4) % 2, ("a", "b"))
+try:
+    decoded_once(Path({str(tmp_path)!r}), "mine", "1", lambda: raw)
+except StoreError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "can't be used (File too large); set XNAS_CACHE" in done.stdout
+    assert [path.suffix for path in (tmp_path / "datasets").iterdir()] == [".lock"]
+
+
+def test_the_advice_for_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(cache, "save_file", full)
+    with pytest.raises(StoreError, match=r"\(No space left on device\); free some space, or set XNAS_CACHE"):
+        decoded_once(tmp_path, "mine", "1", _Decoder())
+
+
+def test_a_source_that_can_not_be_read_is_not_blamed_on_the_cache(tmp_path: Path) -> None:
+    def fail() -> RawDataset:
+        raise PermissionError(13, "Permission denied", "source.bin")
+
+    with pytest.raises(PermissionError, match=r"source\.bin"):
+        decoded_once(tmp_path, "mine", "1", fail)
+
+
+def test_what_is_decoded_needs_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    first = decoded_once(tmp_path, "mine", "1", _Decoder())
+    monkeypatch.setattr(cache, "_locked", refuse)
+    assert decoded_once(tmp_path, "mine", "1", _Decoder()).digest == first.digest
+    with pytest.raises(StoreError, match="Read-only"):
+        decoded_once(tmp_path, "mine", "2", _Decoder())
 
 
 def test_fingerprints_change_with_a_file(tmp_path: Path) -> None:

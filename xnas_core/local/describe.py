@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnas_core.api.spec import ArchitectureSearchSpec
-from xnas_core.errors import InvalidInputError, XnasError
+from xnas_core.errors import InvalidInputError, StoreError, XnasError
 from xnas_core.spaces.base import DataShape
 
 _DEADLINE_SECONDS = 1800  # decoding a large image folder for the first time takes minutes
@@ -34,6 +34,7 @@ def describe_dataset(spec: ArchitectureSearchSpec) -> DatasetDescription | None:
 
     Raises:
         InvalidInputError: the data are missing or unusable; the message says what to change.
+        StoreError: they cannot be kept in the cache.
     """
     if spec.dataset is None:
         return None
@@ -52,7 +53,8 @@ def ask_evaluator(module: str, question: dict[str, Any], deadline_seconds: float
     """Run `python -m module` with a JSON document on its standard input and return the one on its standard output.
 
     Raises:
-        InvalidInputError: the process answered {"error": ...}.
+        StoreError: the process answered so, as a disk is full or read-only.
+        InvalidInputError: it answered with another {"error": ...}.
         XnasError: it died, said something else, or took too long.
     """
     try:
@@ -76,5 +78,6 @@ def ask_evaluator(module: str, question: dict[str, Any], deadline_seconds: float
         last = (process.stderr.strip().splitlines() or ["no output"])[-1]
         raise XnasError(f"{module} ended with exit code {process.returncode}: {last[:500]}")
     if "error" in answer:
-        raise InvalidInputError(str(answer["error"]))
+        kind = StoreError if answer.get("reason") == StoreError.reason else InvalidInputError
+        raise kind(str(answer["error"]))
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -9,13 +10,13 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from xnas_core.errors import InvalidInputError
+from xnas_core.errors import StoreError
 from xnas_evaluator.datasets.raw import RawDataset, checked
 
 _VERSION = 1
@@ -52,24 +53,43 @@ def decoded_once(cache: Path, name: str, fingerprint: str, decode: Callable[[], 
         decode: does the work; its errors pass through.
 
     Raises:
-        InvalidInputError: the cache folder can't be written, or `decode` refused the source.
+        StoreError: the cache folder can't be used, or its disk is full.
+        InvalidInputError: `decode` refused the source.
     """
     key = hashlib.sha256(f"{_VERSION}\n{name}\n{fingerprint}".encode()).hexdigest()[:16]
     stem = f"{re.sub(r'[^A-Za-z0-9-]+', '-', name)[:40]}-{key}"
     folder = cache / "datasets"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{stem}.lock"):
-            path = folder / f"{stem}.safetensors"
+    path = folder / f"{stem}.safetensors"
+    # Without the lock first: what is there is whole, and the folder may be read-only.
+    with _explained(cache):
+        kept = _read(path)
+    if kept is not None:
+        return kept
+    with ExitStack() as stack:
+        with _explained(cache):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(folder / f"{stem}.lock"))
             kept = _read(path)
-            if kept is not None:
-                return kept
-            raw = checked(decode(), name)
+        if kept is not None:
+            return kept
+        raw = checked(decode(), name)
+        with _explained(cache):
             _write(path, raw)
-            return raw
+        return raw
+
+
+@contextmanager
+def _explained(cache: Path) -> Iterator[None]:
+    """Turn what the file system refuses into a StoreError: another evaluator, or this one later, can do the task."""
+    try:
+        yield
     except OSError as error:
-        raise InvalidInputError(
-            f"the cache folder {str(cache)!r} can't be used ({error.strerror or error}); set XNAS_CACHE to one that can"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = (
+            "free some space, or set XNAS_CACHE to a folder with room" if full else "set XNAS_CACHE to one that can"
+        )
+        raise StoreError(
+            f"the cache folder {str(cache)!r} can't be used ({error.strerror or error}); {advice}"
         ) from error
 
 
@@ -86,7 +106,15 @@ def _write(path: Path, raw: RawDataset) -> None:
     handle, temporary = tempfile.mkstemp(prefix=path.stem, suffix=".partial", dir=path.parent)
     os.close(handle)
     try:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            # The library tells the system's error in its text only: "... (os error 28)".
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            code = int(number.group(1))
+            raise OSError(code, os.strerror(code), temporary) from error
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
