@@ -57,7 +57,8 @@ def container(job: dict[str, Any], name: str = "evaluator") -> dict[str, Any]:
 
 def as_the_api_reads_it(model: Any, document: dict[str, Any]) -> Any:
     """Return the document after a journey through the API's model, which drops what it does not know."""
-    client: Any = kube.ApiClient.__new__(kube.ApiClient)  # its constructor wants an event loop; this method needs nothing
+    # Its constructor wants an event loop; this method needs nothing.
+    client: Any = kube.ApiClient.__new__(kube.ApiClient)
     return client.sanitize_for_serialization(model.from_dict(document))
 
 

@@ -12,8 +12,7 @@ from xnas_core.api.schema import structural_schema
 _COLUMNS = (
     # name, type, JSON path, description, priority (1: only with -o wide)
     ("State", "string", ".status.state", "One word for the search", 0),
-    ("Done", "integer", ".status.evaluations.finished", "Candidates scored or failed for good", 0),
-    ("Limit", "integer", ".spec.limits.maxEvaluations", "limits.maxEvaluations", 0),
+    ("Evaluations", "string", ".status.evaluations.progress", "Candidates scored or failed for good / limit", 0),
     ("Front", "integer", ".status.frontSize", "Size of the Pareto front", 0),
     ("Hypervolume", "number", ".status.hypervolume", "Hypervolume of the front", 0),
     ("Evaluators", "integer", ".status.evaluators.ready", "Evaluators connected", 0),
@@ -21,8 +20,10 @@ _COLUMNS = (
     ("Space", "string", ".spec.searchSpace.name", "Search space", 1),
     ("Dataset", "string", ".spec.dataset.name", "Data set", 1),
     ("Generation", "integer", ".status.generation", "Newest generation", 1),
+    ("Running", "integer", ".status.evaluations.running", "Candidates being evaluated", 1),
     ("Failed", "integer", ".status.evaluations.failed", "Candidates failed for good", 1),
     ("Desired", "integer", ".status.evaluators.desired", "Evaluators asked for", 1),
+    ("Why", "string", '.status.conditions[?(@.type=="Progressing")].reason', "Why it runs or does not", 1),
     ("Artifacts", "string", ".status.artifactsUri", "Where the artifacts lie", 1),
 )
 

@@ -55,6 +55,24 @@ class ConditionReason(StrEnum):
     JOURNAL_CORRUPT = "JournalCorrupt"
     IMMUTABLE_FIELD_CHANGED = "ImmutableFieldChanged"
     SPEC_UNCHANGED = "SpecUnchanged"
+    VALIDATING = "Validating"
+    NOT_ACCEPTED = "NotAccepted"
+    NOT_FINISHED = "NotFinished"
+    NOT_FAILED = "NotFailed"
+    NOT_SUSPENDED = "NotSuspended"
+    NOT_NEEDED = "NotNeeded"
+    LOST_OWNERSHIP = "LostOwnership"
+    SCALED_TO_ZERO = "ScaledToZero"
+    EVALUATORS_STARTING = "EvaluatorsStarting"
+    EVALUATORS_FAILING = "EvaluatorsFailing"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    PODS_REFUSED = "PodsRefused"
+    QUEUED = "Queued"
+    JOB_SUSPENDED = "JobSuspended"
+    JOB_CONFLICT = "JobConflict"
 
 
 class ConditionStatus(StrEnum):
@@ -109,6 +127,8 @@ class EvaluationsStatus(Model):
     """Failed for good."""
     finished: Tally = 0
     """Scored or failed for good: what limits.maxEvaluations counts."""
+    progress: Annotated[str, StringConstraints(max_length=40)] = "0"
+    """For printing: finished, and after a slash how many there can be at most, where a limit says so ("12/64")."""
     preempted_attempts: Tally = 0
     """Attempts that ended through no fault of the candidate."""
 
