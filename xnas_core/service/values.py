@@ -88,7 +88,6 @@ class SearchMoment:
             in which candidates finished is journalled.
         arrivals: returns those candidates, from one position to another, as they are now. Callable as long as the
             moment is held.
-        front: returns the front.
     """
 
     uid: str
@@ -97,7 +96,7 @@ class SearchMoment:
     accepted: Accepted | None = None
     finished: int = 0
     arrivals: Callable[[int, int], Sequence[CandidateRecord]] = lambda _start, _stop: ()
-    front: Callable[[], FrontSummary] = FrontSummary
+    front: FrontSummary = FrontSummary()
     started_at: float | None = None
     finished_at: float | None = None
 

@@ -1455,7 +1455,7 @@ class GetFrontResponse(_message.Message):
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HypervolumePoint]:
         """First page only, if asked for: the hypervolume after those evaluations that changed it or the front's size, and
-        after the last. Between two points nothing changed. Thinned beyond 50,000 points.
+        after the last. Between two points nothing changed. Thinned beyond 30,000 points.
         """
 
     def __init__(

@@ -1,0 +1,63 @@
+"""Our errors and gRPC's codes: one table, read by the service and, backwards, by the SDK."""
+
+from __future__ import annotations
+
+import grpc
+
+from xnas_core.errors import IntegrityError, InvalidInputError, StoreError, UnknownNameError, XnasError
+from xnas_core.service import errors as e
+from xnas_core.service.wire import UnreadableMessageError
+
+REASON_KEY = "xnas-reason"
+"""Trailing metadata with the error's reason, one word for machines."""
+SENTENCE_CHARACTERS = 2000
+"""Bound of a sentence: headers have one, too."""
+
+_CODES: tuple[tuple[type[XnasError], grpc.StatusCode], ...] = (
+    (e.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
+    (e.ForbiddenError, grpc.StatusCode.PERMISSION_DENIED),
+    (e.NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (e.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
+    (e.NotBegunError, grpc.StatusCode.FAILED_PRECONDITION),
+    (e.ChangedMeanwhileError, grpc.StatusCode.ABORTED),
+    (e.TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (e.UnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (e.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (e.InvalidTokenError, grpc.StatusCode.INVALID_ARGUMENT),
+    (UnreadableMessageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
+    (StoreError, grpc.StatusCode.UNAVAILABLE),
+    (IntegrityError, grpc.StatusCode.DATA_LOSS),
+    (e.ServiceError, grpc.StatusCode.INTERNAL),
+)
+"""More special classes before those they derive from; the first class of a code is its default."""
+
+_BY_REASON = {kind.reason: kind for kind, _ in _CODES}
+
+
+def code_of(error: XnasError) -> grpc.StatusCode:
+    """Return the code that an error is answered with."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+
+
+def sentence_of(error: XnasError) -> str:
+    """Return the error's words, within the bound."""
+    text = str(error)
+    return text if len(text) <= SENTENCE_CHARACTERS else text[: SENTENCE_CHARACTERS - 1] + "…"
+
+
+def error_of(code: grpc.StatusCode, sentence: str, reason: str) -> XnasError:
+    """Return the error that was answered: of the class of its reason, else of its code's.
+
+    Args:
+        code: the call's status.
+        sentence: its details.
+        reason: the trailing metadata's, or "".
+    """
+    if reason == UnknownNameError.reason:
+        return InvalidInputError(sentence)
+    kind = _BY_REASON.get(reason)
+    # A proxy in between may answer by itself; then the code alone counts.
+    if kind is None or dict(_CODES)[kind] is not code:
+        kind = next((known for known, its_code in _CODES if its_code is code), e.ServiceError)
+    return kind(sentence or f"the call ended with {code.name}")

@@ -1,0 +1,101 @@
+"""The stream of a watch: moments of the backend in, events out, at the reader's pace.
+
+A moment is asked for only when the one before was told, so a slow reader costs no memory: what happened meanwhile is in
+the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+from xnas.v1alpha1 import search_pb2 as pb
+from xnas_core.service import wire
+from xnas_core.service.errors import NotFoundError
+from xnas_core.service.interface import SearchBackend
+from xnas_core.service.values import Deleted, Progressed, SearchMoment
+from xnas_core.service.watching import Position, events, position
+from xnas_core.service.wire_searches import event
+
+Recheck = Callable[[], Awaitable[object]]
+"""Looks again whether the caller may do what it does; raises otherwise."""
+
+
+async def watch(
+    backend: SearchBackend,
+    request: pb.WatchSearchRequest,
+    recheck: Recheck,
+    *,
+    sign_of_life_seconds: float,
+    pause_seconds: float,
+) -> AsyncGenerator[pb.WatchSearchResponse, None]:
+    """Yield the events of a watch until the search is deleted.
+
+    Raises:
+        InvalidTokenError: the resume token is not one, or is ahead of the search.
+        NotFoundError: there is no such search.
+        UnauthenticatedError, ForbiddenError: the caller's rights have ended.
+    """
+    told = Position.read(request.resume_token) if request.resume_token else None
+    news = _News(backend.watch(request.namespace, request.name))
+    loop = asyncio.get_running_loop()
+    checked, last = loop.time(), None
+    try:
+        while True:
+            if loop.time() - checked >= sign_of_life_seconds:
+                await recheck()
+                checked = loop.time()
+            try:
+                moment = await news.next(sign_of_life_seconds)
+            except TimeoutError:
+                if told is not None and last is not None:
+                    yield event(Progressed(last.progress, told.token()), ())
+                continue
+            except NotFoundError:
+                if told is None:
+                    raise
+                moment = None
+            if moment is None:
+                yield event(Deleted(told.token() if told else ""), ())
+                return
+            names = () if moment.accepted is None else wire.objective_names(moment.accepted.spec)
+            for told_now in events(told, moment, from_beginning=request.from_beginning):
+                yield event(told_now, names)
+                if isinstance(told_now, Deleted):
+                    return
+            told, last = position(moment), moment
+            await asyncio.sleep(pause_seconds)
+    finally:
+        await news.close()
+
+
+class _News:
+    """Moments of a backend, with a limit to waiting that does not end the backend's iterator."""
+
+    def __init__(self, moments: AsyncIterator[SearchMoment]) -> None:
+        self._moments = moments
+        self._pending: asyncio.Task[SearchMoment | None] | None = None
+
+    async def next(self, seconds: float) -> SearchMoment | None:
+        """Return the next moment, or None if the search was deleted; raise TimeoutError after so many seconds."""
+        if self._pending is None:
+            self._pending = asyncio.ensure_future(self._take())
+        done, _ = await asyncio.wait({self._pending}, timeout=seconds)
+        if not done:
+            raise TimeoutError
+        pending, self._pending = self._pending, None
+        return pending.result()
+
+    async def _take(self) -> SearchMoment | None:
+        return await anext(self._moments, None)
+
+    async def close(self) -> None:
+        """End the backend's iterator."""
+        if self._pending is not None:
+            self._pending.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._pending
+        close = getattr(self._moments, "aclose", None)
+        if close is not None:
+            await close()
