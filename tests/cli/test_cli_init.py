@@ -53,6 +53,14 @@ def test_options_are_what_is_written(inside: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
+def test_a_first_search_on_larger_data_takes_minutes(dataset: str, inside: Path) -> None:
+    assert xnas("init", "--dataset", dataset, "-y").code == 0
+    spec = load_search(inside / "search.yaml").spec
+    assert spec.dataset is not None
+    assert (spec.dataset.training_fraction, spec.evaluators.slots_per_evaluator) == (0.15, 2)
+
+
 def test_data_of_ones_own(inside: Path) -> None:
     (inside / "pictures" / "train").mkdir(parents=True)
     (inside / "idx").mkdir()

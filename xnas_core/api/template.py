@@ -28,13 +28,14 @@ class Training:
     batch_size: int
     augmentation: tuple[str, ...]
     validation_fraction: float = 0.1
+    training_fraction: float = 1.0
 
 
 _TRAINING = {
     "digits": Training(6, 64, (), 0.2),
     "lines": Training(2, 64, ()),
-    "mnist": Training(3, 256, ()),
-    "fashion-mnist": Training(3, 256, ("flip",)),
+    "mnist": Training(3, 64, (), training_fraction=0.15),
+    "fashion-mnist": Training(3, 64, ("flip",), training_fraction=0.15),
     "cifar10": Training(12, 256, ("crop", "flip", "cutout")),
 }
 _OTHER = Training(12, 128, ("flip",))
@@ -168,6 +169,7 @@ def _subject(choices: Choices) -> list[str]:
     return [
         *_dataset(choices.dataset),
         f"    validationFraction: {training.validation_fraction}  # of the training images, to score candidates on",
+        *_training_fraction(training),
         "",
         "  training:",
         f"    epochs: {training.epochs}",
@@ -178,6 +180,14 @@ def _subject(choices: Choices) -> list[str]:
         "    # Teaches the networks to tell classes apart in every layer:",
         "    # introspectabilityRegularizer: {weight: 0.5}",
         "",
+    ]
+
+
+def _training_fraction(training: Training) -> list[str]:
+    if training.training_fraction == 1:
+        return []
+    return [
+        f"    trainingFraction: {training.training_fraction}   # of the others; 1 trains better networks, and longer"
     ]
 
 
@@ -244,7 +254,7 @@ def _rest(choices: Choices) -> list[str]:
             "",
             "  # How many candidates this machine trains side by side; they share its cores.",
             "  evaluators:",
-            "    slotsPerEvaluator: 1",
+            "    slotsPerEvaluator: 2",
             "",
             "  # Pictures of what the networks on the front look at.",
             "  explanations:",
