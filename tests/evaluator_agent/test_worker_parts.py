@@ -6,9 +6,6 @@ import errno
 import gzip
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -78,85 +75,6 @@ def test_only_the_innermost_frames_are_shown() -> None:
     _, message = explain(caught.value)
     assert 'raise ValueError("bottom")' in message
     assert "test_only_the_innermost" not in message, "the outermost frame is left out"
-
-
-class Store(BaseHTTPRequestHandler):
-    """A bucket that fails as often as `Store.failing` says."""
-
-    content: bytes | None = None
-    failing: list[int] = []
-    requests = 0
-
-    def _answer(self) -> bool:
-        type(self).requests += 1
-        if self.failing:
-            self.send_response(self.failing.pop(0))
-            self.end_headers()
-            return False
-        return True
-
-    def do_PUT(self) -> None:
-        data = self.rfile.read(int(self.headers["Content-Length"]))
-        if self._answer():
-            type(self).content = data
-            self.send_response(200)
-            self.end_headers()
-
-    def do_GET(self) -> None:
-        if self._answer():
-            self.send_response(200 if self.content is not None else 404)
-            self.end_headers()
-            self.wfile.write(self.content or b"")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(objects, "_FIRST_PAUSE_SECONDS", 0.001)
-    Store.content, Store.failing, Store.requests = None, [], 0
-    with HTTPServer(("127.0.0.1", 0), Store) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/key?X-Amz-Signature=secret"
-        server.shutdown()
-        thread.join()
-
-
-def test_urls_are_read_and_written(url: str) -> None:
-    assert objects.read_url(url) is None
-    objects.write_url(url, b"data")
-    assert objects.read_url(url) == b"data"
-
-
-def test_a_store_that_fails_for_a_while_is_tried_again(url: str) -> None:
-    Store.failing = [500, 503, 429]
-    objects.write_url(url, b"data")
-    assert Store.content == b"data"
-    assert Store.requests == 4
-
-
-def test_retries_are_limited_and_the_signature_stays_out_of_messages(url: str) -> None:
-    Store.failing = [503] * 10
-    with pytest.raises(StoreError, match="HTTP status 503") as error:
-        objects.write_url(url, b"data")
-    assert Store.requests == objects.TRIES
-    assert "secret" not in str(error.value)
-
-
-def test_a_refusal_is_not_tried_again(url: str) -> None:
-    Store.failing = [403]
-    with pytest.raises(StoreError, match="HTTP status 403"):
-        objects.read_url(url)
-    assert Store.requests == 1
-
-
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://x/y", "http://127.0.0.1:9/closed"])
-def test_odd_addresses_and_closed_ports(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_FIRST_PAUSE_SECONDS", 0.001)
-    with pytest.raises(StoreError):
-        objects.read_url(address)
 
 
 def test_paths_are_read_and_written(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.artifacts import keys
@@ -15,6 +18,9 @@ from xnas_core.tasks import Artifact, Assignment, Progress, TaskKind
 from xnas_evaluator import pipe
 from xnas_evaluator.worker import objects
 from xnas_evaluator.worker.inbox import Inbox
+
+if TYPE_CHECKING:
+    from xnas_evaluator.worker.web import WebObjects
 
 _REPORT_SECONDS = 0.5
 """Reports of one epoch are sent at most this often; those of a new epoch at once."""
@@ -40,8 +46,9 @@ class WorkerContext:
         self.cache = cache
         self._inbox = inbox
         self._reported = (-1, float("-inf"))
-        # A path stays valid for the attempt, so that an unreachable server does not stop a training (§6.3).
-        self._paths: dict[tuple[bool, str], Path] = {}
+        # Access is used again while it holds, so that an unreachable server does not stop a training (§6.3).
+        self._known: dict[tuple[bool, str], tuple[Path | str, float]] = {}
+        self._web: WebObjects | None = None
 
     def progress(self, epoch: int, epochs: int, step: str = "", metrics: Mapping[str, float] | None = None) -> None:
         """See TaskContext.progress."""
@@ -59,17 +66,21 @@ class WorkerContext:
 
     def put(self, name: str, data: bytes) -> Artifact:
         """See TaskContext.put."""
-        where = self._grant(keys.check_key(self.assignment.prefix + name), write=True)
+        key = keys.check_key(self.assignment.prefix + name)
+        where = self._grant(key, write=True)
         if isinstance(where, Path):
             objects.write_path(where, data)
         else:
-            objects.write_url(where, data)
+            self._web_objects().put(key, where, data)
         return Artifact(name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def get(self, kind: TaskKind, attempt: int, name: str) -> bytes | None:
         """See TaskContext.get."""
-        where = self._grant(keys.attempt_object(self.assignment.candidate_id, kind, attempt, name), write=False)
-        return objects.read_path(where) if isinstance(where, Path) else objects.read_url(where)
+        key = keys.attempt_object(self.assignment.candidate_id, kind, attempt, name)
+        where = self._grant(key, write=False)
+        if isinstance(where, Path):
+            return objects.read_path(where)
+        return self._web_objects().get(key, where)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -80,13 +91,34 @@ class WorkerContext:
         finally:
             self._inbox.leave_exclusive()
 
-    def _grant(self, key: str, *, write: bool) -> Path | str:
-        known = self._paths.get((write, key))
-        if known is not None:
-            return known
+    def _grant(self, key: str, *, write: bool, fresh: bool = False) -> Path | str:
+        where, until = self._known.get((write, key), (Path(), 0.0))
+        if not fresh and time.monotonic() < until:
+            return where
         answer = self._inbox.ask(self.assignment.task_id, key, write=write)
         if answer.path is not None:
-            return self._paths.setdefault((write, key), Path(answer.path))
-        if answer.url is not None:
-            return answer.url
-        raise StoreError(answer.error or "the server gave no access and no reason")
+            where, until = Path(answer.path), math.inf
+        elif answer.url is not None:
+            where, until = answer.url, time.monotonic() + _reusable_seconds(answer.url)
+        else:
+            raise StoreError(answer.error or "the server gave no access and no reason")
+        self._known[write, key] = where, until
+        return where
+
+    def _fresh_url(self, key: str, *, write: bool) -> str:
+        # A file would be no answer for whoever had a URL before; as an address it is refused with a sentence.
+        return str(self._grant(key, write=write, fresh=True))
+
+    def _web_objects(self) -> WebObjects:
+        if self._web is None:
+            # Here, since workers of one machine have no use for a web client.
+            from xnas_evaluator.worker.web import WebObjects
+
+            self._web = WebObjects(self._fresh_url, self._inbox.sleep)
+        return self._web
+
+
+def _reusable_seconds(url: str) -> float:
+    """Return for how long a presigned URL is used again: half its life, since it must hold when a request begins."""
+    said = parse_qs(urlsplit(url).query).get("X-Amz-Expires", ["0"])[0]
+    return int(said) / 2 if said.isdecimal() else 0.0

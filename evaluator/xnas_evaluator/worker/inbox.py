@@ -62,6 +62,12 @@ class Inbox:
         if self._cancelled:
             raise TaskCancelledError
 
+    def sleep(self, seconds: float) -> None:
+        """Wait for something outside; answers a pause meanwhile. Raises TaskCancelledError as `check` does."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._cancelled or self._paused is not None, seconds)
+        self.check()
+
     def ask(self, task_id: str, key: str, *, write: bool) -> pipe.Granted:
         """Ask for a grant and wait for the answer; raises TaskCancelledError if the attempt is cancelled meanwhile."""
         self._asked += 1
