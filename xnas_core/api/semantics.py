@@ -53,12 +53,14 @@ class Checker:
         given: the spec as written, to tell what was asked for from what is default.
         folder: what relative paths start from.
         faulty: paths of mistakes found before.
+        here: data, tables and evaluator plug-ins are those of this machine. Otherwise only an evaluator can tell.
     """
 
     spec: Mapping[str, Any]
     given: Mapping[str, Any]
     folder: Path
     faulty: Collection[DocumentPath]
+    here: bool = True
     findings: list[Finding] = field(default_factory=list)
     _names: dict[PluginKind, list[str]] = field(default_factory=dict)
 
@@ -153,6 +155,8 @@ class Checker:
         return _SHAPES.get(str(self.get("dataset", "name")), _UNKNOWN_SHAPE)
 
     def _dataset(self) -> None:
+        if not self.here:
+            return
         name = self.word("dataset", "name")
         if name is not None:
             self._known(PluginKind.DATASET, "data set", ("dataset", "name"), name)
@@ -173,7 +177,7 @@ class Checker:
         if self.spec.get("benchmark") is None:
             return None
         name, key = self.get("benchmark", "table"), self.get("benchmark", "key")
-        if not isinstance(name, str) or not isinstance(key, str):
+        if not self.here or not isinstance(name, str) or not isinstance(key, str):
             return ()
         table = Path(resolve(name, self.folder))
         try:
@@ -219,7 +223,8 @@ class Checker:
                 continue
             known = {*objectives.METRICS, *self.names(PluginKind.OBJECTIVE)}
             if name not in known:
-                self.say(place, *unknown_name("objective", name, known))
+                if self.here:
+                    self.say(place, *unknown_name("objective", name, known))
             elif name in objectives.METRICS:
                 self._parameters(("objectives", index, "parameters"), name, parameters)
                 self._direction(index, name)
@@ -248,13 +253,15 @@ class Checker:
             known = {*objectives.METRICS, *self.names(PluginKind.OBJECTIVE)}
         else:
             known = {*columns, *STATIC_METRICS} if columns else set()
+        if not self.here:
+            known = set()
         for index, _ in self._items("constraints"):
             name = self.word("constraints", index, "metric")
             if name is not None and known and name not in known | named:
                 self.say(("constraints", index, "metric"), *unknown_name("metric", name, known | named))
 
     def _explanations(self) -> None:
-        methods = self.get("explanations", "methods")
+        methods = self.get("explanations", "methods") if self.here else None
         for index, name in enumerate(methods or ()):
             self._known(PluginKind.EXPLAINER, "explainer", ("explanations", "methods", index), name)
 
@@ -271,7 +278,12 @@ class Checker:
 
 
 def check(
-    spec: Mapping[str, Any], given: Mapping[str, Any], folder: Path, faulty: Collection[DocumentPath]
+    spec: Mapping[str, Any],
+    given: Mapping[str, Any],
+    folder: Path,
+    faulty: Collection[DocumentPath],
+    *,
+    here: bool = True,
 ) -> list[Finding]:
     """Return all findings in a spec document with defaults applied; see Checker."""
-    return Checker(spec, given, folder, faulty).run()
+    return Checker(spec, given, folder, faulty, here).run()

@@ -133,8 +133,15 @@ def _other_kind(tree: Tree, document: Any, file: str) -> Problem | None:
     return None
 
 
-def check_document(document: Any, folder: Path) -> tuple[ArchitectureSearch | None, list[semantics.Finding]]:
-    """Check one document (plain dicts, lists and scalars); `folder` is what relative paths start from.
+def check_document(
+    document: Any, folder: Path, *, here: bool = True
+) -> tuple[ArchitectureSearch | None, list[semantics.Finding]]:
+    """Check one document (plain dicts, lists and scalars).
+
+    Args:
+        document: the resource.
+        folder: what relative paths start from.
+        here: whether data, tables and evaluator plug-ins are those of this machine; otherwise they are not looked at.
 
     Returns:
         (the search, or None if there is an error; findings: mistakes and warnings).
@@ -150,7 +157,7 @@ def check_document(document: Any, folder: Path) -> tuple[ArchitectureSearch | No
     if isinstance(given, dict):
         spec = apply_defaults(given, ArchitectureSearchSpec)
         findings += _broken_rules(spec, [finding.path for finding in findings])
-        further = semantics.check(spec, given, folder, [finding.path for finding in findings])
+        further = semantics.check(spec, given, folder, [finding.path for finding in findings], here=here)
         # About an unknown name, what is known says more than which characters are allowed.
         replaced = {finding.path for finding in further}
         findings = [finding for finding in findings if finding.path not in replaced]

@@ -12,9 +12,9 @@ from xnas_core.api import ArchitectureSearchSpec, load_search, resolve_paths
 from xnas_core.api.spec import Checkpoints
 from xnas_core.cli.evaluator_side import require_evaluator
 from xnas_core.errors import XnasError
-from xnas_core.local.acceptance import BENCHMARK_SHAPE
 from xnas_core.local.describe import DatasetDescription, ask_evaluator, describe_dataset
 from xnas_core.plugins import PluginKind, load
+from xnas_core.search.acceptance import BENCHMARK_SHAPE
 from xnas_core.spaces.base import DataShape, SearchSpace
 from xnas_core.spaces.survey import SpaceSurvey, SurveyedNetwork, survey
 

@@ -56,6 +56,8 @@ class SearchLoop:
         self._clock = clock
         self._stopping = False
         self._requests: list[ev.Event] = []
+        self.busy = False
+        """Whether the engine holds events that are not durable yet: nobody may be shown them (protocol.md §5.3)."""
 
     def request_stop(self) -> None:
         """Start nothing new, and return once no attempt runs any more: whoever owns the evaluators ends them."""
@@ -112,6 +114,7 @@ class SearchLoop:
         assignments = [] if self._stopping else self._decide_and_match(events)
         if events:
             await asyncio.to_thread(self._journal.append, events)
+            self.busy = False
             if self._journal.wants_snapshot():
                 state = self._engine.to_document()
                 await asyncio.to_thread(self._journal.snapshot, state)
@@ -127,6 +130,7 @@ class SearchLoop:
         return bool(events)
 
     def _note(self, event: ev.Event, events: list[ev.Event]) -> None:
+        self.busy = True
         self._engine.handle(event)
         events.append(event)
 

@@ -10,7 +10,6 @@ cluster, when it is asked for a description.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from xnas_core.api.benchmark_table import TableError, column_ranges
 from xnas_core.api.spec import DatasetSpec
 from xnas_core.errors import InvalidInputError, XnasError
+from xnas_core.search.acceptance import describe_table
 from xnas_evaluator.datasets.cache import default_cache
 from xnas_evaluator.datasets.load import load
 
@@ -57,15 +56,11 @@ def describe(document: dict[str, Any], cache: Path) -> dict[str, Any]:
 def _describe_table(document: dict[str, Any]) -> dict[str, Any]:
     try:
         table = Path(document["benchmark"]["table"])
-        columns = list(dict.fromkeys(str(o.get("metric") or o["name"]) for o in document["objectives"]))
+        columns = [str(o.get("metric") or o["name"]) for o in document["objectives"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidInputError(f"not a description of a benchmark: {error}") from error
-    try:
-        ranges = column_ranges(table, columns)
-        digest = hashlib.sha256(table.read_bytes()).hexdigest()
-    except (TableError, OSError) as error:
-        raise InvalidInputError(f"the table {table} {error}") from error
-    return {"ranges": {name: list(pair) for name, pair in ranges.items()}, "digest": digest}
+    found = describe_table(table, columns)
+    return {"ranges": {name: list(pair) for name, pair in found.ranges.items()}, "digest": found.digest}
 
 
 def main() -> int:

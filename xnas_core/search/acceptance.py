@@ -1,0 +1,113 @@
+"""The first event of a search: what it is accepted with. The same on one machine and on a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import astuple
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from xnas_core import __version__, objectives
+from xnas_core.api import ArchitectureSearchSpec, spec_digest
+from xnas_core.api.benchmark_table import TableError, column_ranges
+from xnas_core.api.spec import Direction, ExplanationScope
+from xnas_core.errors import InvalidInputError
+from xnas_core.search.events import Started
+from xnas_core.spaces.base import DataShape
+from xnas_core.tasks import DataDescription
+
+BENCHMARK_SHAPE = DataShape(3, 32, 32, 10)
+"""Shape for networks that are only looked up or counted, never trained: CIFAR-10's, as NAS-Bench-201 has it."""
+DATA_VERSION = "data"
+"""Name in `versions` under which the digest of the decoded data is kept."""
+_PACKAGES = ("numpy", "pymoo", "torch", "captum", "grpcio", "pydantic")
+
+
+def needs_data(spec: ArchitectureSearchSpec) -> bool:
+    """Return whether the data or a table must be described before the search can begin."""
+    return spec.dataset is not None or spec.benchmark is not None
+
+
+def first_event(spec: ArchitectureSearchSpec, search_id: str, data: DataDescription | None) -> Started:
+    """Return the first event of a new search.
+
+    Args:
+        spec: as accepted, paths resolved.
+        search_id: see protocol.md §2.
+        data: what the data are; None where there are none.
+    """
+    versions = {"xnas": __version__, "python": platform.python_version(), **_package_versions()}
+    if data is not None and spec.dataset is not None:
+        versions[DATA_VERSION] = data.digest
+    document = spec.to_document()
+    return Started(
+        time=time.time(),
+        search_id=search_id,
+        spec=document,
+        spec_digest=spec_digest(document),
+        data_shape=astuple(BENCHMARK_SHAPE) if data is None or data.shape is None else data.shape,
+        versions=versions,
+        references=references(spec, data.ranges) if data is not None else {},
+    )
+
+
+def describe_table(table: Path, objectives: Sequence[str]) -> DataDescription:
+    """Return what a benchmark table is, as far as objectives name its columns.
+
+    Raises:
+        InvalidInputError: it cannot be used.
+    """
+    try:
+        ranges = column_ranges(table, list(dict.fromkeys(objectives)))
+        return DataDescription(ranges=ranges, digest=hashlib.sha256(table.read_bytes()).hexdigest())
+    except TableError as error:
+        raise InvalidInputError(f"the table {table} {error}") from error
+    except OSError as error:
+        raise InvalidInputError(f"the table {table} cannot be read: {error.strerror}") from error
+
+
+def check_same_data(started: Started, digest: str, advice: str) -> None:
+    """Raise InvalidInputError if the data are not those that the search was started with."""
+    if started.versions.get(DATA_VERSION) not in (None, digest):
+        raise InvalidInputError(
+            f"the data set is not the one that this search was started with (its content has another digest); {advice}"
+        )
+
+
+def references(spec: ArchitectureSearchSpec, ranges: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Return each objective's worst value in the benchmark table, the default hypervolume reference."""
+    if spec.benchmark is None:
+        return {}
+    return {
+        objective.name: ranges[objective.metric_name][0 if objective.direction is Direction.MAXIMIZE else 1]
+        for objective in spec.objectives
+    }
+
+
+def lacking(spec: ArchitectureSearchSpec, capabilities: Collection[str]) -> list[str]:
+    """Return what a search needs and an evaluator did not declare, such as "data set faces" (protocol.md §6.2)."""
+    wanted: list[tuple[str, str]] = []
+    if spec.dataset is not None and spec.dataset.name is not None:
+        wanted.append(("dataset", spec.dataset.name))
+    if spec.benchmark is None:
+        metrics = [*(o.metric_name for o in spec.objectives), *(c.metric for c in spec.constraints)]
+        own = {o.name for o in spec.objectives}
+        wanted += [("objective", name) for name in metrics if name not in objectives.METRICS and name not in own]
+        if spec.dataset is not None and spec.explanations.scope is not ExplanationScope.NONE:
+            wanted += [("explainer", name) for name in spec.explanations.methods]
+    words = {"dataset": "data set", "objective": "objective", "explainer": "explainer"}
+    missing = [(kind, name) for kind, name in wanted if f"{kind}/{name}" not in capabilities]
+    return [f"{words[kind]} {name}" for kind, name in dict.fromkeys(missing)]
+
+
+def _package_versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
