@@ -2,7 +2,7 @@
 
 Maps are merged key by key and null removes a key; lists of named things are merged by that name; other lists replace.
 Two differences, both towards what a person means: an item of `env` replaces the one of its name as a whole (`value` and
-`valueFrom` exclude each other), and tolerations are merged by key and effect instead of replaced.
+`valueFrom` exclude each other), and tolerations are added to those that are there instead of replacing them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "ports": ("containerPort", "protocol"),
     "resourceClaims": ("name",),
     "schedulingGates": ("name",),
-    "tolerations": ("key", "effect"),
+    "tolerations": ("key", "operator", "value", "effect"),
     "topologySpreadConstraints": ("topologyKey",),
     "volumeDevices": ("devicePath",),
     "volumeMounts": ("mountPath",),
@@ -78,6 +78,7 @@ def _merge_list(key: str, old: Sequence[Any], new: Any, where: str) -> list[Any]
     if not isinstance(new, list):
         raise InvalidInputError(f"{where}: must be a list, not {_kind(new)}")
     merged = [deepcopy(item) for item in old]
+    seen: set[tuple[Any, ...]] = set()
     for index, item in enumerate(new):
         place = f"{where}[{index}]"
         if not isinstance(item, Mapping):
@@ -85,7 +86,12 @@ def _merge_list(key: str, old: Sequence[Any], new: Any, where: str) -> list[Any]
         first = MERGE_KEYS[key][0]
         if key not in _OPTIONAL_KEY and item.get(first) is None:
             raise InvalidInputError(f"{place}: {first} is missing; it says which of {key} is meant")
-        directive, found = item.get(_DIRECTIVE), _find(key, merged, item)
+        identity = _identity(key, item)
+        if identity in seen:
+            raise InvalidInputError(f"{place}: {item.get(first)} is there twice; join the two")
+        seen.add(identity)
+        directive = item.get(_DIRECTIVE)
+        found = next((i for i, there in enumerate(merged) if _identity(key, there) == identity), None)
         if directive == "delete":
             merged[:] = merged[:found] + merged[found + 1 :] if found is not None else merged
         elif found is None:
@@ -97,14 +103,9 @@ def _merge_list(key: str, old: Sequence[Any], new: Any, where: str) -> list[Any]
     return merged
 
 
-def _find(key: str, items: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> int | None:
-    identity = _identity(key, wanted)
-    return next((index for index, item in enumerate(items) if _identity(key, item) == identity), None)
-
-
 def _identity(key: str, item: Mapping[str, Any]) -> tuple[Any, ...]:
-    default = {"protocol": "TCP"}
-    return tuple(item.get(name) or default.get(name, "") for name in MERGE_KEYS[key])
+    default = {"protocol": "TCP", "operator": "Equal"}
+    return tuple(str(item.get(name) or default.get(name, "")) for name in MERGE_KEYS[key])
 
 
 def _sources(item: Mapping[str, Any]) -> set[str]:
