@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import kopf
 import pytest
 
 from xnas_core.testing.fake_api import FakeApi, Fault
+from xnas_core.testing.waiting import until
 
 SEARCH = {
     "apiVersion": "xnas.dev/v1alpha1",
@@ -22,12 +24,11 @@ SEARCH = {
 
 def settings_for_tests() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    settings.watching.server_timeout = 5
-    settings.watching.client_timeout = 6
+    settings.watching.server_timeout = 2
+    settings.watching.client_timeout = 3
     settings.watching.reconnect_backoff = 0.05
     settings.networking.error_backoffs = [0.05, 0.1, 0.1]
     settings.posting.enabled = False
-    settings.scanning.disabled = False
     return settings
 
 
@@ -37,29 +38,21 @@ async def running(api: FakeApi, registry: kopf.OperatorRegistry, **where: Any) -
     def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(server=api.url)
 
-    ready, stop = asyncio.Event(), asyncio.Event()
-    operator = asyncio.create_task(
-        kopf.operator(
-            registry=registry,
-            settings=settings_for_tests(),
-            standalone=True,
-            ready_flag=ready,
-            stop_flag=stop,
-            **where,
-        )
+    ready, stop = threading.Event(), threading.Event()
+    flags: Any = {"ready_flag": ready, "stop_flag": stop}
+    settings = settings_for_tests()
+    # A thread and loop of its own: at its end kopf waits 5 s for every task in its loop that it did not find at its
+    # start, and then cancels it; here these would be the connections of the fake.
+    thread = asyncio.to_thread(
+        lambda: asyncio.run(kopf.operator(registry=registry, settings=settings, standalone=True, **flags, **where))
     )
-    await asyncio.wait_for(ready.wait(), 10)
+    operator = asyncio.create_task(thread)
+    await until(ready.is_set)
     try:
         yield
     finally:
         stop.set()
         await asyncio.wait_for(operator, 10)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("where", [{"clusterwide": True}, {"namespaces": ["team"]}])
