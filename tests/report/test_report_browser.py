@@ -175,3 +175,17 @@ def test_without_script_the_front_the_members_and_a_lineage_are_there(browser: c
     assert re.search(r'<html lang="en">', text), "the script would have added a class"
     assert len(re.findall(r'<a href="#card-\w+"><title>', text)) == len(DONE.front)
     assert text.count('class="tree"') == len(DONE.front)
+
+
+def test_axis_titles_stay_clear_of_tick_labels(browser: chromium.Page, folder: Path) -> None:
+    browser.open(f"file://{folder}/three.html")
+    browser.run("pickers.y.value = report.fields.findIndex(f => f.name === 'macs'); pickers.y.onchange()")
+    boxes = """[...document.querySelectorAll('svg.plot')].map(plot => {
+      const texts = [...plot.querySelectorAll('.axes text')].map(t => [t, t.getBoundingClientRect()]);
+      const titles = texts.filter(([t]) => t.classList.contains('title')).map(([, b]) => b);
+      return texts.filter(([t, b]) => !t.classList.contains('title') && titles.some(title =>
+        b.left < title.right && title.left < b.right && b.top < title.bottom && title.top < b.bottom)).length;
+    })"""
+    assert set(browser.run(boxes)) == {0}
+    assert browser.run("axisTitle({name: 'latency_ms', unit: 'ms'}, true)") == "latency_ms"
+    assert browser.run("axisTitle({name: 'loss', unit: 'nat'}, true)") == "loss (nat)"

@@ -14,10 +14,10 @@ from xnas_core.api.spec import BenchmarkSpec, DatasetSource, DatasetSpec
 from xnas_core.plugins import PluginKind, load
 from xnas_core.report import numbers, sample
 from xnas_core.report.account import ended_attempts, environments, genes
-from xnas_core.report.data import report_data, steps
+from xnas_core.report.data import Field, report_data, steps
 from xnas_core.report.drawings import draw, label_colours
 from xnas_core.report.lineage import LIMIT, lineage
-from xnas_core.report.plots import dots, front_plot, scatter
+from xnas_core.report.plots import axes, axis_title, dots, front_plot, scatter
 from xnas_core.report.summary import data_name, knee_point, listed
 from xnas_core.report.svg import Scale, tag, ticks
 from xnas_core.search.view import HypervolumePoint
@@ -38,6 +38,20 @@ def test_ticks_are_round_inside_and_about_as_many_as_wanted(low: float, span: fl
     assert all(low - 1e-6 * span <= value <= high + 1e-6 * span for value in found)
     gaps = {f"{b - a:.3g}" for a, b in itertools.pairwise(found)}
     assert all(gap.strip("-0.").split("e")[0].rstrip("0.") in ("1", "2", "5") for gap in gaps) or span < 1e-4 * abs(low)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_a_wide_plot_is_not_crowded_with_ticks(low: float, span: float) -> None:
+    scale = Scale(low, low + span, 0.0, 2_000.0)
+    drawn = axes(scale, scale, DATA.fields[0], DATA.fields[1], (2_000.0, 400.0))
+    assert drawn.count('text-anchor="middle"') - 2 <= 17
+
+
+def test_a_unit_that_the_name_says_is_not_said_again() -> None:
+    titles = {name: axis_title(Field(name, unit, "", None, False)) for name, unit in (
+        ("latency_ms", "ms"), ("train_seconds", "s"), ("loss", "nat"), ("accuracy", "1"),
+    )}  # fmt: skip
+    assert list(titles.values()) == ["latency_ms", "train_seconds", "loss (nat)", "accuracy"]
 
 
 @given(st.lists(st.floats(-1e9, 1e9), max_size=20))

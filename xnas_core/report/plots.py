@@ -18,7 +18,10 @@ from xnas_core.report.numbers import number, plural, tick
 from xnas_core.report.svg import Scale, join, short, tag, ticks
 
 WIDTH, HEIGHT = 720.0, 420.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 12.0, 12.0, 46.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72.0, 12.0, 12.0, 46.0
+_TITLE = 12.0
+"""Middle of the turned title: clear of tick labels as long as "200 000"."""
+_MOST_TICKS = 10
 
 
 def front_axes(data: ReportData) -> tuple[int, int]:
@@ -94,7 +97,7 @@ def axes(across: Scale, up: Scale, x: Field, y: Field, extent: tuple[float, floa
     width, height = extent
     bottom = height - _BOTTOM
     parts: list[Markup] = []
-    for value in ticks(across.low, across.high, int((width - _LEFT) // 70)):
+    for value in ticks(across.low, across.high, min(_MOST_TICKS, int((width - _LEFT) // 70))):
         px = across(value)
         parts.append(tag("line", class_="grid", x1=px, x2=px, y1=_TOP, y2=bottom))
         parts.append(tag("text", tick(value), x=px, y=bottom + 16, text_anchor="middle"))
@@ -105,14 +108,15 @@ def axes(across: Scale, up: Scale, x: Field, y: Field, extent: tuple[float, floa
     middle = (_LEFT + width - _RIGHT) / 2
     parts.append(tag("text", axis_title(x), class_="title", x=middle, y=height - 8, text_anchor="middle"))
     centre = (_TOP + bottom) / 2
-    turned = f"rotate(-90 14 {short(centre)})"
-    parts.append(tag("text", axis_title(y), class_="title", x=14, y=centre, text_anchor="middle", transform=turned))
+    turned = f"rotate(-90 {short(_TITLE)} {short(centre)})"
+    parts.append(tag("text", axis_title(y), class_="title", x=_TITLE, y=centre, text_anchor="middle", transform=turned))
     return tag("g", *parts, class_="axes")
 
 
 def axis_title(field: Field) -> str:
-    """Return name, unit and which way is better."""
-    unit = "" if field.unit in ("", "1") else f" ({field.unit})"
+    """Return name, unit and which way is better; without a unit that the name says."""
+    said = field.name.endswith(("_ms", "_seconds"))
+    unit = "" if field.unit in ("", "1") or said else f" ({field.unit})"
     better = {Direction.MAXIMIZE: ", more is better", Direction.MINIMIZE: ", less is better", None: ""}
     return f"{field.name}{unit}{better[field.direction] if field.objective else ''}"
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.report.files import replace_file
 from xnas_core.search.view import CandidateRecord, SearchView
 
@@ -34,7 +35,19 @@ class Column:
     value: Callable[[CandidateRecord], Any]
 
 
-def columns(view: SearchView) -> tuple[Column, ...]:
+class Tabulated(Protocol):
+    """What columns are made from: a view, or candidates with their search's spec."""
+
+    @property
+    def candidates(self) -> tuple[CandidateRecord, ...]:
+        """The candidates."""
+
+    @property
+    def spec(self) -> ArchitectureSearchSpec:
+        """The spec, whose objectives the candidates' are."""
+
+
+def columns(view: Tabulated) -> tuple[Column, ...]:
     """Return the columns, in an order that depends on the names that occur and on nothing else.
 
     Identity first; then metrics (those of the objectives first, in the spec's order, then by name) under
@@ -77,7 +90,7 @@ def columns(view: SearchView) -> tuple[Column, ...]:
     return (*first, *measured, *objectives, *timed, *last)
 
 
-def metric_names(view: SearchView) -> list[str]:
+def metric_names(view: Tabulated) -> list[str]:
     """Return the names of all metrics that any candidate has: the objectives' first, the others sorted."""
     known = {name for candidate in view.candidates for name in candidate.metrics}
     wanted = [name for objective in view.spec.objectives for name in (objective.name, objective.metric_name)]

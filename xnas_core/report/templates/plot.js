@@ -3,7 +3,7 @@
 const report = JSON.parse(document.getElementById("data").textContent);
 const onFront = new Set(report.front);
 const infeasible = new Set(report.infeasible);
-const room = {left: 64, right: 12, top: 12, bottom: 46};
+const room = {left: 72, right: 12, top: 12, bottom: 46, title: 12}, mostTicks = 10;
 
 function svg(name, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -71,14 +71,14 @@ const short = value => String(Math.round(value * 10) / 10);
 const diamond = (x, y, r) => `M${short(x)} ${short(y - r)}l${r} ${r}l${-r} ${r}l${-r} ${-r}z`;
 
 function axisTitle(field, small) {
-  const unit = field.unit !== "1" ? ` (${field.unit})` : "";
+  const unit = field.unit !== "1" && !/_(ms|seconds)$/.test(field.name) ? ` (${field.unit})` : "";
   const better = small || !field.objective || !field.direction ? "" : field.direction === "maximize" ? ", more is better" : ", less is better";
   return field.name + unit + better;
 }
 
 function axes(across, up, xTitle, yTitle, width, height) {
   const group = svg("g", {class: "axes"}), bottom = height - room.bottom;
-  for (const value of ticks(across.low, across.high, Math.floor((width - room.left) / 70))) {
+  for (const value of ticks(across.low, across.high, Math.min(mostTicks, Math.floor((width - room.left) / 70)))) {
     group.append(svg("line", {class: "grid", x1: short(across(value)), x2: short(across(value)), y1: room.top, y2: bottom}));
     group.append(svg("text", {x: short(across(value)), y: bottom + 16, "text-anchor": "middle"}, tickText(value)));
   }
@@ -88,7 +88,7 @@ function axes(across, up, xTitle, yTitle, width, height) {
   }
   const centre = short((room.top + bottom) / 2);
   group.append(svg("text", {class: "title", x: short((room.left + width - room.right) / 2), y: height - 8, "text-anchor": "middle"}, xTitle));
-  group.append(svg("text", {class: "title", x: 14, y: centre, "text-anchor": "middle", transform: `rotate(-90 14 ${centre})`}, yTitle));
+  group.append(svg("text", {class: "title", x: room.title, y: centre, "text-anchor": "middle", transform: `rotate(-90 ${room.title} ${centre})`}, yTitle));
   return group;
 }
 
