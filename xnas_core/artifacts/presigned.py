@@ -98,7 +98,9 @@ def stream(transport: Transport, url: str) -> Iterator[bytes] | None:
 
 
 def size(transport: Transport, url: str) -> int | None:
-    """Return the object's size in bytes, by a URL signed for HEAD, or None if there is none.
+    """Return the object's size in bytes, by a URL signed for HEAD, or None: there is none, or no bucket, or no user.
+
+    An answer to HEAD has no content, so it does not say which; `get` tells.
 
     Raises:
         AccessRefusedError, StoreError: see `put`.
@@ -148,8 +150,9 @@ def _headers(url: str, data: bytes) -> dict[str, str]:
 
 
 def _absent(status: int, content: bytes) -> bool:
-    # A bucket that is absent is a wrong setting, not an absent object.
-    return status == 404 and code_of(content) != "NoSuchBucket"
+    # Any other 404 (no such bucket, no such user, somebody's proxy) is a wrong setting: taken for an absent object, it
+    # would make a journal look empty.
+    return status == 404 and code_of(content) == "NoSuchKey"
 
 
 def _refused(action: str, url: str, answer: Answer) -> StoreError:

@@ -14,6 +14,7 @@ _ADVICE = {
     "NoSuchBucket": "create the bucket, or set the store's bucket to one that exists",
     "InvalidBucketName": "set the store's bucket to the name of one that exists",
     "InvalidAccessKeyId": "check the access key",
+    "XAdminUserNotFound": "check the access key",
     "SignatureDoesNotMatch": "check the secret key and the region",
     "AccessDenied": "let this access key read, write, list and delete objects in this bucket",
     "RequestTimeTooSkewed": "set the clocks of this machine and of the store",
@@ -79,4 +80,4 @@ def _advice(status: int, code: str) -> str:
         return _ADVICE["AccessDenied"]
     if status in (301, 302, 307, 308):
         return _ADVICE["PermanentRedirect"]
-    return "check that the endpoint is an S3 store"
+    return "check the store's settings" if code else "check that the endpoint is an S3 store"

@@ -82,7 +82,7 @@ class S3Store:
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
-        return presigned.size(self._transport, self._signer.sign("HEAD", key)) is not None
+        return self._size(key) is not None
 
     def list(self, prefix: str) -> Iterator[str]:
         """See ObjectStore.list. Raises StoreError."""
@@ -103,9 +103,17 @@ class S3Store:
             KeyError: there is no such object.
             StoreError: the store could not.
         """
-        found = presigned.size(self._transport, self._signer.sign("HEAD", key))
+        found = self._size(key)
         if found is None:
             raise KeyError(key)
+        return found
+
+    def _size(self, key: str) -> int | None:
+        found = presigned.size(self._transport, self._signer.sign("HEAD", key))
+        if found is None:
+            # Absent, or the bucket is: this raises for the latter.
+            data = presigned.get(self._transport, self._signer.sign("GET", key))
+            found = None if data is None else len(data)
         return found
 
     def open(self, key: str) -> Iterator[bytes]:

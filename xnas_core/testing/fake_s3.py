@@ -209,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
         token = f"<NextContinuationToken>{escape(shown[-1])}</NextContinuationToken>" if more else ""
         return (
             '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}</ListBucketResult>"
+            f"<Name>{fake.bucket}</Name><IsTruncated>{str(more).lower()}</IsTruncated>{token}{entries}</ListBucketResult>"
         ).encode()
 
     def _answer(self, status: int, content: bytes, step: Step = None) -> None:
