@@ -45,7 +45,9 @@ def _matching(pattern: str, right: str, longest: int) -> AfterValidator:
 
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-Label = Annotated[str, _matching(_LABEL, 'use small letters, digits and "-", ends excepted', 63)]
+Label = Annotated[
+    str, _matching(_LABEL, 'use small letters, digits and "-", beginning and ending with a letter or digit', 63)
+]
 DnsName = Annotated[
     str,
     _matching(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", 'use a DNS name of small letters, digits, "-" and "."', 253),

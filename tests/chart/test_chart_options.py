@@ -298,3 +298,9 @@ def test_the_resource_definition_is_installed_and_never_removed(chart: Chart) ->
     assert [definition["metadata"]["name"] for definition in definitions] == ["architecturesearches.xnas.dev"]
     # Only what lies in crds/ is left alone by `helm uninstall`.
     assert not kinds(chart.render(STORE), "CustomResourceDefinition")
+
+
+def test_an_image_can_be_pinned_by_its_digest(chart: Chart) -> None:
+    tag = f"0.1.0@sha256:{64 * 'a'}"
+    documents = chart.render(merged(STORE, {"image": {"tag": tag}}))
+    assert pod(documents)["containers"][0]["image"] == f"localhost/xnas-operator:{tag}"
