@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
 from xnas.v1alpha1 import search_pb2 as pb
 from xnas_core.service import wire
@@ -49,8 +49,8 @@ async def watch(
             try:
                 moment = await news.next(sign_of_life_seconds)
             except TimeoutError:
-                if told is not None and last is not None:
-                    yield event(Progressed(last.progress, told.token()), ())
+                if last is not None:
+                    yield _sign_of_life(last)
                 continue
             except NotFoundError:
                 if told is None:
@@ -59,15 +59,37 @@ async def watch(
             if moment is None:
                 yield event(Deleted(told.token() if told else ""), ())
                 return
-            names = () if moment.accepted is None else wire.objective_names(moment.accepted.spec)
-            for told_now in events(told, moment, from_beginning=request.from_beginning):
-                yield event(told_now, names)
-                if isinstance(told_now, Deleted):
+            said = False
+            for response in _told(told, moment, from_beginning=request.from_beginning):
+                yield response
+                said = True
+                if response.HasField("deleted"):
                     return
+            if last is None and not said:
+                yield _sign_of_life(moment)
             told, last = position(moment), moment
             await asyncio.sleep(pause_seconds)
     finally:
         await news.close()
+
+
+def _told(told: Position | None, moment: SearchMoment, *, from_beginning: bool) -> Iterator[pb.WatchSearchResponse]:
+    """Yield what is new; the last response says whether the search has ended."""
+    names = () if moment.accepted is None else wire.objective_names(moment.accepted.spec)
+    held: pb.WatchSearchResponse | None = None
+    for said in events(told, moment, from_beginning=from_beginning):
+        if held is not None:
+            yield held
+        held = event(said, names)
+    if held is not None:
+        held.search_finished = moment.standing.finished
+        yield held
+
+
+def _sign_of_life(moment: SearchMoment) -> pb.WatchSearchResponse:
+    response = event(Progressed(moment.progress, position(moment).token()), ())
+    response.search_finished = moment.standing.finished
+    return response
 
 
 class _News:

@@ -215,7 +215,7 @@ def read_front(message: pb.GetFrontResponse) -> v.FrontPage:
     )
 
 
-def task_kind(kind: TaskKind) -> int:
+def task_kind(kind: TaskKind) -> pb.TaskKind.ValueType:
     """Return the number of a kind of task."""
     return _TASK_KINDS[kind]
 

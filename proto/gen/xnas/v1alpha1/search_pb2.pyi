@@ -993,8 +993,11 @@ class WatchSearchResponse(_message.Message):
     STATE_CHANGED_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
+    SEARCH_FINISHED_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Position behind this event. Opaque."""
+    search_finished: _builtins.bool
+    """The search has ended and nothing newer is known: who waits for the end may leave."""
     @_builtins.property
     def standing(self) -> Global___SearchStanding:
         """Where the search stands: the first event of a stream that was not resumed, and only there."""
@@ -1013,7 +1016,9 @@ class WatchSearchResponse(_message.Message):
 
     @_builtins.property
     def progress(self) -> Global___SearchProgress:
-        """Numbers changed. Repeated unchanged every 15 seconds where there is nothing else to say, as a sign of life."""
+        """Numbers changed. Also a sign of life, with unchanged numbers: at once where a resumed stream has nothing new to
+        tell, and every 15 seconds. All zero until the search was accepted.
+        """
 
     @_builtins.property
     def deleted(self) -> Global___SearchDeleted:
@@ -1029,10 +1034,11 @@ class WatchSearchResponse(_message.Message):
         state_changed: Global___StateChanged | None = ...,
         progress: Global___SearchProgress | None = ...,
         deleted: Global___SearchDeleted | None = ...,
+        search_finished: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["candidates_finished", b"candidates_finished", "deleted", b"deleted", "event", b"event", "front_changed", b"front_changed", "progress", b"progress", "standing", b"standing", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates_finished", b"candidates_finished", "deleted", b"deleted", "event", b"event", "front_changed", b"front_changed", "progress", b"progress", "resume_token", b"resume_token", "standing", b"standing", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates_finished", b"candidates_finished", "deleted", b"deleted", "event", b"event", "front_changed", b"front_changed", "progress", b"progress", "resume_token", b"resume_token", "search_finished", b"search_finished", "standing", b"standing", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["standing", "candidates_finished", "front_changed", "state_changed", "progress", "deleted"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
