@@ -17,7 +17,7 @@ from xnas_core.report.tables import candidates_parquet, front_csv
 from xnas_core.testing.memory_store import Fault, MemoryStore
 from xnas_core.testing.sample_search import sample_search
 
-SAMPLE = sample_search()
+SAMPLE = sample_search(40, population=8)
 
 
 def filled(store: ObjectStore) -> ObjectStore:

@@ -87,14 +87,15 @@ class Site:
 
 
 async def start_server(folder: Path, **settings: object) -> DispatchServer:
-    """Start a server on the folder's socket; the caller calls `hold` and `stop`."""
-    server = DispatchServer(
-        FolderStore(folder / "out"),
-        CONFIG,
-        addresses=[f"unix:{folder}/s"],
-        grants=FolderGrants(folder / "out"),
-        **{"heartbeat_seconds": 0.5, "grace_seconds": 10.0, **settings},  # type: ignore[arg-type]
-    )
+    """Start a server on the folder's socket, with the folder as store; the caller calls `hold` and `stop`."""
+    given: dict[str, object] = {
+        "store": FolderStore(folder / "out"),
+        "grants": FolderGrants(folder / "out"),
+        "heartbeat_seconds": 0.5,
+        "grace_seconds": 10.0,
+        **settings,
+    }
+    server = DispatchServer(config=CONFIG, addresses=[f"unix:{folder}/s"], **given)  # type: ignore[arg-type]
     await server.start()
     return server
 
