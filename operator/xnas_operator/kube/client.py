@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from xnas_operator.kube import transport
-from xnas_operator.kube.errors import AlreadyExistsError, NotFoundError
+from xnas_operator.kube.errors import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
 from xnas_operator.kube.resources import ACCESS_REVIEWS, PODS, TOKEN_REVIEWS, JsonObject, Resource
 from xnas_operator.kube.transport import Call, Hook, Patience, Transport
 from xnas_operator.kube.watching import Watcher, WatchEvent
@@ -23,6 +23,7 @@ from xnas_operator.kube.watching import Watcher, WatchEvent
 FIELD_MANAGER = "xnas-operator"
 _PAGE = 500
 _MERGE = "application/merge-patch+json"
+_JSON_PATCH = "application/json-patch+json"
 
 
 @dataclass(frozen=True)
@@ -213,13 +214,40 @@ class KubeClient:
         uid: str | None = None,
         version: str | None = None,
     ) -> JsonObject:
-        """Merge patch of the status. ConflictError where `uid` or `version` (resourceVersion) is no longer its own."""
-        metadata = {} if uid is None else {"uid": uid}
-        metadata |= {} if version is None else {"resourceVersion": version}
-        patch: JsonObject = {"status": dict(status)} | ({"metadata": metadata} if metadata else {})
-        return await self._json(
+        """Merge patch of the status.
+
+        Raises:
+            ConflictError: `version` (a resourceVersion) is stale, and nothing was written; or `uid` is not that of the
+                object of this name, and it was written: the API server ignores a uid here. `replace_status` does not.
+        """
+        patch: JsonObject = {"status": dict(status)}
+        patch |= {} if version is None else {"metadata": {"resourceVersion": version}}
+        patched = await self._json(
             _call("patch", resource, "PATCH", namespace, name, "status", body=patch, content_type=_MERGE)
         )
+        if uid not in (None, patched["metadata"]["uid"]):
+            raise ConflictError(f"the status was written to another {resource.kind} of the name {name}", 409)
+        return patched
+
+    async def replace_status(
+        self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any], *, uid: str
+    ) -> JsonObject:
+        """Set the whole status, in one request, only if the object of this name still has this uid.
+
+        Raises:
+            ConflictError: another object has the name now; nothing was written.
+        """
+        operations = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": dict(status)},
+        ]
+        call = _call("patch", resource, "PATCH", namespace, name, "status", body=operations, content_type=_JSON_PATCH)
+        try:
+            return await self._json(call)
+        except InvalidError as error:
+            if "the server rejected our request" not in str(error):  # how it words a test that fails
+                raise
+            raise ConflictError(f"another {resource.kind} has the name {name} now", 409) from error
 
     async def delete(
         self,

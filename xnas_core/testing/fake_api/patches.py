@@ -33,7 +33,7 @@ def json_patch(target: JsonObject, operations: list[JsonObject]) -> JsonObject:
         try:
             _operate(document, operation["op"], steps, operation.get("value"))
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise ApiError(422, f"the server rejected our request: {operation['op']} {operation['path']}") from error
+            raise ApiError(422, "the server rejected our request due to an error in our request") from error
     return document
 
 

@@ -60,7 +60,7 @@ class Operations:
         if verb == "create":
             return Answer(self.storage.create(kind, namespace, body or {}), 201)
         if verb == "update":
-            self.storage.check_versioned(kind, name, body)
+            self.storage.check_replacement(kind, namespace, name, body)
             return Answer(self.storage.update(kind, namespace, name, body, target.subresource))
         if verb == "patch":
             return self._patch(target, request, body)

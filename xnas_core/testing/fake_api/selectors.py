@@ -48,7 +48,7 @@ def field_matcher(kind: Kind, selector: str) -> Matcher:
             raise ApiError(400, f"invalid field selector: {text!r}")
         path, operator, value = found[1], found[2], found[3]
         if path not in known:
-            raise ApiError(400, f"field label not supported: {path}")
+            raise ApiError(400, f'"{path}" is not a known field selector: only {sorted(known)}')
         tests.append((path.split("."), operator != "!=", value))
     return lambda item: all((_text_at(item, path) == value) is wanted for path, wanted, value in tests)
 

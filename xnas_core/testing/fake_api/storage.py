@@ -132,7 +132,7 @@ class Storage:
         before = self.get(kind, namespace, name)
         item: JsonObject = copy.deepcopy(dict(body))
         metadata = dict(item.get("metadata") or {})
-        self._check_identity(kind, before, metadata)
+        self._check_identity(kind, before, metadata, uid_given=not subresource)
         if subresource == "status":
             item = before | {"status": item.get("status") or {}}
         else:
@@ -227,18 +227,23 @@ class Storage:
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise ApiError(403, f'{kind.qualified} "{name}" is forbidden: {why}')
 
-    def _check_identity(self, kind: Kind, before: JsonObject, metadata: Mapping[str, Any]) -> None:
+    def _check_identity(
+        self, kind: Kind, before: JsonObject, metadata: Mapping[str, Any], *, uid_given: bool = True
+    ) -> None:
         name = before["metadata"]["name"]
         if metadata.get("name", name) != name:
             raise ApiError(400, f"the name of the object ({metadata['name']}) does not match the name on the URL")
-        if metadata.get("uid") not in (None, before["metadata"]["uid"]):
-            raise conflict(kind.qualified, name, f"Precondition failed: UID in precondition: {metadata['uid']}")
+        if uid_given and metadata.get("uid") not in (None, before["metadata"]["uid"]):
+            raise invalid(kind.qualified, name, f"metadata.uid: Invalid value: {metadata['uid']}: field is immutable")
         if metadata.get("resourceVersion") not in (None, "", before["metadata"]["resourceVersion"]):
             why = "the object has been modified; please apply your changes to the latest version and try again"
             raise conflict(kind.qualified, name, why)
 
-    def check_versioned(self, kind: Kind, name: str, body: JsonObject) -> None:
-        """ApiError 422 for a PUT without a resourceVersion, where the kind demands one."""
+    def check_replacement(self, kind: Kind, namespace: str, name: str, body: JsonObject) -> None:
+        """What a PUT must fulfil. ApiError 422 (no resourceVersion, where the kind demands one), 409 (another uid)."""
+        uid = (body.get("metadata") or {}).get("uid")
+        if uid not in (None, self.get(kind, namespace, name)["metadata"]["uid"]):
+            raise conflict(kind.qualified, name, f"Precondition failed: UID in precondition: {uid}")
         if kind.versioned_update and not (body.get("metadata") or {}).get("resourceVersion"):
             raise invalid(kind.qualified, name, "metadata.resourceVersion: must be specified for an update")
 
