@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from xnas_core.errors import InvalidInputError, StoreError, UnknownNameError, XnasError
 from xnas_evaluator.loading import TrainedNetwork, load_checkpoint
 from xnas_evaluator.locating import locate, validation_images
+from xnas_evaluator.sources import SearchSource
 
 TOLERANCE = 1e-4
 """Largest difference of a class score that is taken for rounding, as a share of the largest score's magnitude."""
@@ -75,12 +76,15 @@ class ExportReport:
 
 
 def export_model(
-    folder: str | Path, candidate_id: str, destination: str | Path, formats: Sequence[str] = ("torch", "onnx")
+    place: str | Path | SearchSource,
+    candidate_id: str,
+    destination: str | Path,
+    formats: Sequence[str] = ("torch", "onnx"),
 ) -> ExportReport:
     """Export a candidate to `<destination>/<candidate_id>.pt2` and `.onnx`; existing files of that name are replaced.
 
     Args:
-        folder: the output folder of `xnas run`.
+        place: the output folder of `xnas run`, or a search on a cluster (see `load_model`).
         candidate_id: the candidate; its checkpoint must have been kept.
         destination: a folder; made if absent.
         formats: "torch", "onnx" or both.
@@ -97,7 +101,7 @@ def export_model(
             raise UnknownNameError("export format", name, list(_FORMATS))
     if not chosen:
         raise InvalidInputError(f"no export format was given (known: {', '.join(_FORMATS)})")
-    located = locate(Path(folder), candidate_id)
+    located = locate(place, candidate_id)
     checkpoint = load_checkpoint(located)
     network = TrainedNetwork(checkpoint, candidate_id)
     images = network.normalise(validation_images(located))

@@ -1,4 +1,4 @@
-"""A trained network from an output folder: `load_model(folder, candidate_id)`."""
+"""A trained network from an output folder or a search on a cluster: `load_model(place, candidate_id)`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from xnas_core.errors import InvalidInputError
 from xnas_evaluator.checkpoints import Checkpoint
 from xnas_evaluator.locating import Located, locate, not_kept, trained
 from xnas_evaluator.networks.build import GraphNetwork
+from xnas_evaluator.sources import SearchSource
 from xnas_evaluator.stored_checkpoint import CheckpointMissingError, read_checkpoint
 
 
@@ -49,21 +50,23 @@ class TrainedNetwork(GraphNetwork):
         return (images.to(self.mean.device, torch.float32) - self.mean) / self.std
 
 
-def load_model(folder: str | Path, candidate_id: str) -> TrainedNetwork:
-    """Return a candidate's trained network from an output folder, on the CPU, in eval mode.
+def load_model(place: str | Path | SearchSource, candidate_id: str) -> TrainedNetwork:
+    """Return a candidate's trained network, on the CPU, in eval mode.
 
     It takes normalised images and gives class scores: `network(network.normalise(images))`. Nothing is unpickled.
 
     Args:
-        folder: the output folder of `xnas run`, while it runs or afterwards.
+        place: the output folder of `xnas run`, or a search on a cluster: `client.search(namespace, name)` of an
+            `xnas_core.client.SearchClient`. While the search runs or afterwards.
         candidate_id: for example "c0123456789ab"; the front's are in front.csv.
 
     Raises:
         InvalidInputError: the folder holds no search, or the search has no such candidate.
         CheckpointMissingError: it has not been trained yet, failed, or its checkpoint was not kept.
         IntegrityError: a stored object is torn or altered; the message names it.
+        XnasError: the search on a cluster can't be read; the sentence says why.
     """
-    return TrainedNetwork(load_checkpoint(locate(Path(folder), candidate_id)), candidate_id)
+    return TrainedNetwork(load_checkpoint(locate(place, candidate_id)), candidate_id)
 
 
 def load_checkpoint(located: Located) -> Checkpoint:
@@ -71,14 +74,14 @@ def load_checkpoint(located: Located) -> Checkpoint:
     source = trained(located)
     try:
         return read_checkpoint(
-            source.prefix, source.digests, lambda name: _object(located.folder / source.prefix / name)
+            source.prefix, source.digests, lambda name: _object(located.source, source.prefix + name)
         )
     except CheckpointMissingError as error:
         raise not_kept(located.record.id) from error
 
 
-def _object(path: Path) -> bytes | None:
+def _object(source: SearchSource, key: str) -> bytes | None:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        return source.get(key)
+    except KeyError:
         return None

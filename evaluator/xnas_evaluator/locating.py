@@ -1,4 +1,4 @@
-"""Where a candidate's trained network lies in an output folder, and what its bytes have to be: the journal says."""
+"""Where a candidate's trained network lies in a search, and what its bytes have to be: the journal says."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, explanation
 from xnas_core.errors import IntegrityError, InvalidInputError, UnknownNameError
-from xnas_core.local import open_search
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchView, StoredArtifact
 from xnas_evaluator.datasets.cache import default_cache
 from xnas_evaluator.datasets.load import load
 from xnas_evaluator.explain.stored import read as read_explanation
+from xnas_evaluator.sources import SearchSource, as_source
 from xnas_evaluator.stored_checkpoint import CheckpointMissingError
 
 _SHOWN = 8
@@ -28,9 +28,9 @@ DATA_SAMPLES = 64
 
 @dataclass(frozen=True)
 class Located:
-    """A candidate of a search in an output folder."""
+    """A candidate of a search, and where the search is read."""
 
-    folder: Path
+    source: SearchSource
     view: SearchView
     record: CandidateRecord
 
@@ -48,17 +48,19 @@ class Trained:
     digests: Mapping[str, str]
 
 
-def locate(folder: Path, candidate_id: str) -> Located:
+def locate(place: str | Path | SearchSource, candidate_id: str) -> Located:
     """Return a candidate.
 
     Raises:
         InvalidInputError: the folder holds no search, or the search has no such candidate.
         IntegrityError: the journal is damaged.
+        XnasError: the search on a cluster can't be read.
     """
-    view = open_search(folder)
+    source = as_source(place)
+    view = source.view()
     by_id = {record.id: record for record in view.candidates}
     if candidate_id in by_id:
-        return Located(folder, view, by_id[candidate_id])
+        return Located(source, view, by_id[candidate_id])
     close = difflib.get_close_matches(candidate_id, by_id, 1, 0.7)
     # The front first, and not all: there may be thousands.
     known = list(dict.fromkeys((*view.front, *by_id)))
@@ -104,12 +106,13 @@ def validation_images(located: Located) -> Tensor:
         IntegrityError: the explanation is torn or altered; the message names it.
     """
     for artifact in _explanations(located):
-        path = located.folder / artifact.key
-        if path.is_file():
-            data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() != artifact.sha256:
-                raise IntegrityError(f"{artifact.key} was altered: it does not fit the digest in the journal")
-            return read_explanation(data, artifact.key)[0]["inputs"]
+        try:
+            data = located.source.get(artifact.key)
+        except KeyError:
+            continue
+        if hashlib.sha256(data).hexdigest() != artifact.sha256:
+            raise IntegrityError(f"{artifact.key} was altered: it does not fit the digest in the journal")
+        return read_explanation(data, artifact.key)[0]["inputs"]
     spec = located.view.spec
     if spec.dataset is None:
         raise InvalidInputError("this search has no data set")
