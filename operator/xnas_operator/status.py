@@ -260,7 +260,7 @@ def _progressing(here: Situation, ready: Finding) -> Finding:
 
 def _complete(here: Situation) -> Finding:
     if here.engine is not None and here.engine.state is SearchState.COMPLETE:
-        return Finding.true(here.engine.reason or ConditionReason.FINISHED, here.engine.message)
+        return Finding.true(here.engine.reason, here.engine.message)
     text = "the search has failed" if here.failure is not None else "the search goes on"
     return Finding.false(ConditionReason.NOT_FINISHED, text)
 
