@@ -198,7 +198,7 @@ def test_an_unknown_host_is_told_so() -> None:
 def test_neither_keys_nor_signatures_are_shown(
     s3: FakeS3, store: S3Store, act: Act, step: Step, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     s3.script = [step] * 100
     try:
         act(store)
@@ -356,12 +356,22 @@ def test_the_probe_fails_wherever_the_store_refuses(s3: FakeS3, store: S3Store, 
         ({"access_key": ""}, "access key"),
         ({"secret_key": ""}, "secret key"),
         ({"prefix": "a/../b"}, "object name"),
+        ({"endpoint": "http://"}, "http://host:port"),
     ],
 )
 def test_settings_that_are_not_possible(change: dict[str, str], said: str) -> None:
     right = {"endpoint": "http://host:9000", "bucket": "bucket", "access_key": "a", "secret_key": "s"}
     with pytest.raises(InvalidInputError, match=said):
         S3Settings(**right | change)  # type: ignore[arg-type]  # all of them are strings
+
+
+def test_limits_and_files_that_are_not_possible() -> None:
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        Patience(tries=0)
+    with pytest.raises(InvalidInputError, match="CA file"):
+        S3Store(S3Settings("https://host", "bucket", "a", "s", ca_file="/no/such/file"))
+    with pytest.raises(InvalidInputError):
+        S3Store(S3Settings("https://host", "bucket", "a", "s", prefix="part")).delete_prefix("../other")
 
 
 def test_parts_of_parts() -> None:

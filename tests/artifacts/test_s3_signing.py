@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from urllib3.exceptions import SSLError
 
 from xnas_core.artifacts.s3 import S3Store
 from xnas_core.artifacts.s3_settings import S3Settings
@@ -124,8 +125,12 @@ def test_a_private_certificate_is_trusted_where_it_is_named(endpoint: str, certi
 
 
 def test_a_certificate_that_is_not_trusted_is_refused_with_a_sentence(endpoint: str) -> None:
+    pauses: list[float] = []
     with pytest.raises(StoreError, match="certificate is not trusted here; set the store's CA file"):
         S3Store(S3Settings(endpoint, "bucket", "a", "s", patience=QUICK)).get("x")
+    with pytest.raises(SSLError):
+        Transport(QUICK, sleep=pauses.append).exchange("GET", f"{endpoint}/x")
+    assert not pauses, "a repetition would change nothing"
 
 
 def test_an_evaluator_trusts_the_file_of_its_environment(

@@ -213,6 +213,17 @@ def test_a_worker_that_waits_for_the_store_lets_another_have_its_moment(
     assert s3.objects == {ASSIGNMENT.prefix + "x": b"1"}
 
 
+def test_a_worker_in_its_own_moment_does_not_hurry_the_store(s3: FakeS3, agent: Agent) -> None:
+    agent.send(pipe.Enter())
+    agent.inbox.enter_exclusive()
+    agent.send(pipe.Pause(number=1))
+    agent.context.put("x", b"1")  # its grant comes after the pause
+    before = time.monotonic()
+    agent.inbox.sleep(0.2)
+    assert time.monotonic() - before >= 0.19
+    assert not agent.paused.is_set()
+
+
 def test_workers_of_one_machine_need_no_web_client() -> None:
     code = "import sys, xnas_evaluator.worker.main; print('urllib3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError, TimeoutError
+from urllib3.exceptions import (
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    SSLError,
+    TimeoutError,
+)
 
 from xnas_core.errors import StoreError
 
@@ -56,19 +63,26 @@ def refused(action: str, what: str, status: int, code: str) -> StoreError:
 def unreachable(action: str, what: str, error: HTTPError) -> StoreError:
     """Return the error for a request that got no whole answer."""
     if isinstance(error, SSLError):
-        text = "its certificate is not trusted here; set the store's CA file"
+        text = "its certificate is not trusted here; set the store's CA file, or its endpoint to the certificate's name"
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
             text = "TLS failed; check whether the endpoint speaks https"
+        text += f" ({_short(error)})"
     elif isinstance(error, NameResolutionError):
         text = "its name is unknown here; check the store's endpoint"
     elif isinstance(error, NewConnectionError):
         text = "nothing answers there; check the store's endpoint and whether the store runs"
     elif isinstance(error, TimeoutError):
         text = "it did not answer in time; check the store and the network"
+    elif isinstance(error, ProtocolError):
+        text = f"the connection broke; check the store and the network ({_short(error)})"
     else:
-        # Never the error's own arguments unseen: urllib3 puts URLs into some of them.
+        # Not the error's own words: urllib3 puts whole URLs into some of them.
         text = f"the connection broke ({type(error).__name__}); check the store and the network"
     return StoreError(f"cannot {action} {what}: {text}")
+
+
+def _short(error: HTTPError) -> str:
+    return str(error)[:200]
 
 
 def _advice(status: int, code: str) -> str:

@@ -19,6 +19,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
 from xnas_core.artifacts import presigned
+from xnas_core.artifacts.keys import check_key
 from xnas_core.artifacts.refusals import refused, unreachable
 from xnas_core.artifacts.s3_settings import S3Settings
 from xnas_core.artifacts.s3_signing import Signer, client, object_name
@@ -144,10 +145,10 @@ class S3Store:
         May be repeated after an error: it goes on with what is left.
 
         Raises:
-            InvalidInputError: that would empty the bucket.
+            InvalidInputError: that would empty the bucket, or is not a plain relative path.
             StoreError: the store could not.
         """
-        below = self._root + (folder.strip("/") + "/" if folder.strip("/") else "")
+        below = self._root + (check_key(folder.strip("/")) + "/" if folder.strip("/") else "")
         if not below:
             raise InvalidInputError(
                 f"everything in the bucket {self.settings.bucket!r} would be deleted; name a folder"

@@ -2,27 +2,34 @@
 
 All requests go through `Transport`, those of the MinIO SDK too. urllib3's own Retry is not used: it knows no deadline
 over all tries, does not repeat an answer that broke off half-way, and writes whole URLs, signatures included, into
-the log. (urllib3 still logs them at DEBUG: keep its logger above that.)
+the log.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import math
 import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import urllib3
 from urllib3 import BaseHTTPResponse, HTTPResponse, Timeout
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError, SSLError
+
+from xnas_core.errors import InvalidInputError
+
+# At DEBUG, urllib3 logs every URL; a presigned one grants access to whoever reads the log.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 REPEATED = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
 _BLOCK_BYTES = 256 * 1024
-_SLOWEST_BYTES_PER_SECOND = 256 * 1024
+_SLOWEST_BYTES_PER_SECOND = 1024 * 1024
 """A transfer that is slower counts as hung; it lengthens the deadline of large objects."""
 
 
@@ -33,7 +40,7 @@ class Patience:
     Attributes:
         connect_seconds: to connect, and to take each block (256 KiB) of what is sent.
         read_seconds: of silence, while an answer is waited for or read.
-        deadline_seconds: of one call with all its repetitions; one second more for each 256 KiB that is moved.
+        deadline_seconds: of one call with all its repetitions; one second more for each MiB that is moved.
         tries: requests that one call makes at most.
         first_pause_seconds: mean pause before the first repetition; each later one is twice as long, with jitter.
         longest_pause_seconds: bound of that.
@@ -45,6 +52,10 @@ class Patience:
     tries: int = 12
     first_pause_seconds: float = 0.2
     longest_pause_seconds: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.tries < 1:
+            raise InvalidInputError(f"{self.tries} tries are none; allow at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,9 @@ class Transport(urllib3.PoolManager):
         patience: limits of each call.
         ca_file: file with the certificates to trust; None: the system's (OpenSSL's variable SSL_CERT_FILE is heeded).
         sleep: waits between tries; what it raises ends the call.
+
+    Raises:
+        InvalidInputError: there is no such file.
     """
 
     def __init__(
@@ -71,6 +85,8 @@ class Transport(urllib3.PoolManager):
         ca_file: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if ca_file is not None and not Path(ca_file).is_file():
+            raise InvalidInputError(f"the store's CA file {ca_file} is not there; set it to a file of certificates")
         super().__init__(num_pools=4, maxsize=16, blocksize=_BLOCK_BYTES, ca_certs=ca_file, cert_reqs="CERT_REQUIRED")
         self.patience = patience or Patience()
         self._sleep = sleep
@@ -150,8 +166,8 @@ class Transport(urllib3.PoolManager):
             pause = self._pause(number)
             try:
                 answer = once(until)
-            except HTTPError:
-                if number == self.patience.tries or time.monotonic() + pause >= until:
+            except HTTPError as error:
+                if number == self.patience.tries or time.monotonic() + pause >= until or _is_final(error):
                     raise
             else:
                 last = number == self.patience.tries or time.monotonic() + pause >= until
@@ -168,6 +184,13 @@ class Transport(urllib3.PoolManager):
 
 
 _A = TypeVar("_A", Answer, BaseHTTPResponse)
+
+
+def _is_final(error: HTTPError) -> bool:
+    """Whether a repetition would end the same way: the address is none, or the certificate is not trusted."""
+    return isinstance(error, LocationValueError) or (
+        isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+    )
 
 
 class _Body(io.BytesIO):
@@ -188,16 +211,17 @@ def blocks(response: BaseHTTPResponse, until: float = math.inf) -> Iterator[byte
 
     Args:
         response: unread.
-        until: deadline on the monotonic clock, for 256 KiB; more content has longer. Silence is limited in any case.
+        until: deadline on the monotonic clock, for little content; more has longer. Silence is limited in any case.
 
     Raises:
         urllib3.exceptions.HTTPError: it broke off, took too long, or has no length, so that nobody knows it is whole.
     """
     done = False
     try:
-        length = response.headers.get("Content-Length")
+        said = response.headers.get("Content-Length", "")
+        length = int(said) if said.isdecimal() else None
         chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-        until += int(length or 0) / _SLOWEST_BYTES_PER_SECOND
+        until += (length or 0) / _SLOWEST_BYTES_PER_SECOND
         while block := response.read1(_BLOCK_BYTES):
             if length is None and not chunked:
                 raise ProtocolError("the answer has no length, so nobody can tell whether it is whole")

@@ -65,7 +65,10 @@ class Inbox:
     def sleep(self, seconds: float) -> None:
         """Wait for something outside; answers a pause meanwhile. Raises TaskCancelledError as `check` does."""
         with self._condition:
-            self._condition.wait_for(lambda: self._cancelled or self._paused is not None, seconds)
+            # As in `check`: whoever has the exclusive moment itself does not pause.
+            self._condition.wait_for(
+                lambda: self._cancelled or (self._paused is not None and not self._entered), seconds
+            )
         self.check()
 
     def ask(self, task_id: str, key: str, *, write: bool) -> pipe.Granted:
