@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.api.status import StateWord
+from xnas_core.artifacts.store import ObjectStore
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.view import SearchView
 from xnas_core.service import resources, tokens
@@ -35,7 +36,7 @@ class HeldSearch:
 
     manifest: dict[str, Any]
     feed: EngineFeed
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: ObjectStore = field(default_factory=MemoryStore)
     growing: GrowingSearch | None = None
 
 
@@ -52,6 +53,20 @@ class MemoryBackend:
         self.acts: list[tuple[str, str, str, str]] = []
 
     # --- for tests ------------------------------------------------------------------------------------------------
+
+    def put(self, namespace: str, manifest: Manifest) -> HeldSearch:
+        """Put a resource there, without a call."""
+        made = copy.deepcopy(dict(manifest))
+        name, uid = made["metadata"]["name"], str(uuid.uuid4())
+        made["metadata"] |= {
+            "namespace": namespace,
+            "uid": uid,
+            "creationTimestamp": "2026-09-21T13:33:20Z",
+            "generation": 1,
+        }
+        made["status"] = {"state": StateWord.PENDING.value}
+        held = self.searches[namespace, name] = HeldSearch(made, EngineFeed(name, uid))
+        return held
 
     def begin(self, namespace: str, name: str) -> GrowingSearch:
         """Let a search begin, as if it was accepted."""
@@ -103,12 +118,8 @@ class MemoryBackend:
         key = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         if key in self.searches:
             raise AlreadyExistsError(f"there is a search {key[1]!r} in {key[0]!r} already; choose another name")
-        made = copy.deepcopy(dict(manifest))
-        made["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": "2026-09-21T13:33:20Z", "generation": 1}
-        made["status"] = {"state": StateWord.PENDING.value}
         self.acts.append(("create", caller.username, *key))
-        self.searches[key] = HeldSearch(made, EngineFeed(key[1], made["metadata"]["uid"]))
-        return copy.deepcopy(made)
+        return copy.deepcopy(self.put(key[0], manifest).manifest)
 
     async def get(self, namespace: str, name: str) -> Manifest:
         """See SearchBackend.get."""
