@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from xnas_operator.kube.errors import InvalidError
+
 JsonObject: TypeAlias = dict[str, Any]
 """A Kubernetes object as the API server sends it."""
 
@@ -26,7 +28,14 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL's path; without a namespace that of all namespaces, without a name that of the collection."""
+        """The URL's path; without a namespace that of all namespaces, without a name that of the collection.
+
+        Raises:
+            InvalidError: a part would lead elsewhere.
+        """
+        for part in (namespace, name):
+            if part in (".", "..") or "/" in part or "%" in part:
+                raise InvalidError(f"{part[:100]!r} is not the name of a Kubernetes object", 400)
         parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
         if namespace and self.namespaced:
             parts += ["namespaces", namespace]

@@ -201,7 +201,7 @@ async def configuration(kubeconfig: Path | None = None, context: str | None = No
         raise InvalidInputError(
             f"no way to the Kubernetes API: {error}; run inside a pod or set KUBECONFIG to a kubeconfig file"
         ) from error
-    found.retries = False  # ours are told apart by what was asked, and are counted
+    found.retries = None  # ours are told apart by what was asked, and are counted
     return found
 
 
