@@ -10,8 +10,8 @@ from xnas_core.service.wire import UnreadableMessageError
 
 REASON_KEY = "xnas-reason"
 """Trailing metadata with the error's reason, one word for machines."""
-SENTENCE_CHARACTERS = 2000
-"""Bound of a sentence: headers have one, too."""
+SENTENCE_BYTES = 6000
+"""Bound of a sentence on the wire, where headers have one, too: gRPC takes 8 KiB of them."""
 
 _CODES: tuple[tuple[type[XnasError], grpc.StatusCode], ...] = (
     (e.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
@@ -42,8 +42,16 @@ def code_of(error: XnasError) -> grpc.StatusCode:
 
 def sentence_of(error: XnasError) -> str:
     """Return the error's words, within the bound."""
-    text = str(error)
-    return text if len(text) <= SENTENCE_CHARACTERS else text[: SENTENCE_CHARACTERS - 1] + "…"
+    # JSON can carry lone surrogates, which no encoding takes.
+    text = str(error).encode(errors="replace").decode()
+    total = 0
+    for place, character in enumerate(text):
+        # gRPC writes all but printable ASCII as three bytes for each byte.
+        plain = " " <= character <= "~" and character != "%"
+        total += 1 if plain else 3 * len(character.encode())
+        if total > SENTENCE_BYTES:
+            return text[:place] + "…"
+    return text
 
 
 def error_of(code: grpc.StatusCode, sentence: str, reason: str) -> XnasError:

@@ -65,7 +65,7 @@ class EngineFeed:
 
     async def view(self) -> SearchView:
         """Return the search as a whole, without artifacts that were given up; raise NotBegunError."""
-        await self._durable()
+        await self.durable()
         if self.engine is None:
             raise NotBegunError(f"the search {self._name!r} was not accepted yet; watch it to learn when it begins")
         if self._view is None or self._view[0] != self._version:
@@ -74,19 +74,20 @@ class EngineFeed:
 
     async def moment(self) -> SearchMoment:
         """Return where the search stands."""
-        await self._durable()
+        await self.durable()
         return self._moment()
 
     async def watch(self) -> AsyncIterator[SearchMoment]:
         """See SearchBackend.watch."""
         while not self._ended:
-            await self._durable()
+            await self.durable()
             seen = self._version
             yield self._moment()
             while self._version == seen:
                 await self._news.wait()
 
-    async def _durable(self) -> None:
+    async def durable(self) -> None:
+        """Return when the engine holds no event that is not durable."""
         while self._busy():
             await self._news.wait()
 

@@ -59,12 +59,16 @@ def read_json(data: bytes, what: str, limit: int) -> dict[str, Any]:
         raise InvalidInputError(f"{what} has {len(data)} bytes; at most {limit} are taken")
     try:
         # Not orjson: it takes whole numbers only up to 64 bits, and a manifest is to be refused for what is wrong.
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{what} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise InvalidInputError(f"{what} has to be a JSON object, not {type(document).__name__}")
     return document
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number in JSON")
 
 
 # --- candidates ----------------------------------------------------------------------------------------------------
