@@ -355,7 +355,8 @@ async def test_our_errors_have_codes_and_come_back(site: SearchSite, failure: Xn
     assert error.details() == str(failure)
     reason = dict(error.trailing_metadata() or ())["xnas-reason"]
     again = error_of(error.code(), error.details() or "", str(reason))
-    expected = {UnknownNameError: InvalidInputError, XnasError: e.ServiceError}.get(type(failure), type(failure))
+    others = {UnknownNameError: InvalidInputError, StoreError: e.UnavailableError, XnasError: e.ServiceError}
+    expected = others.get(type(failure), type(failure))
     assert type(again) is expected
     assert str(again) == str(failure)
 

@@ -101,7 +101,8 @@ class Connection:
         trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
         reason = next((str(value) for key, value in trailing if key == REASON_KEY), "")
         if not reason and code is grpc.StatusCode.UNAVAILABLE:
-            hint = "; check ca_file and server_name" if "SSL" in details or "certificate" in details.lower() else ""
+            tls = any(word in details for word in ("SSL", "certificate", "CERTIFICATE", "Hostname Verification"))
+            hint = "; check ca_file and server_name" if tls else ""
             return UnavailableError(f"the service at {self.address} can't be reached: {details[:500]}{hint}")
         if not reason and code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineError(f"the service at {self.address} did not answer within {self.timeout:g} s")

@@ -62,9 +62,9 @@ def error_of(code: grpc.StatusCode, sentence: str, reason: str) -> XnasError:
         sentence: its details.
         reason: the trailing metadata's, or "".
     """
-    if reason == UnknownNameError.reason:
-        return InvalidInputError(sentence)
-    kind = _BY_REASON.get(reason)
+    # One is made from parts that are not sent; the other means a store of one's own, which a caller has not got here.
+    stands_for = {UnknownNameError.reason: InvalidInputError.reason, StoreError.reason: e.UnavailableError.reason}
+    kind = _BY_REASON.get(stands_for.get(reason, reason))
     # A proxy in between may answer by itself; then the code alone counts.
     if kind is None or dict(_CODES)[kind] is not code:
         kind = next((known for known, its_code in _CODES if its_code is code), e.ServiceError)
