@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 import structlog
@@ -47,20 +47,13 @@ def spent_checkpoints(view: SearchView) -> list[str]:
 def without_spent(view: SearchView) -> SearchView:
     """Return the view with only those artifacts that are kept."""
     spent = set(spent_checkpoints(view))
-    return replace(
-        view,
-        candidates=tuple(
-            replace(
-                candidate,
-                artifacts=tuple(
-                    artifact
-                    for artifact in candidate.artifacts
-                    if artifact.key not in spent and not artifact.key.endswith(f"/{keys.STATE}")
-                ),
-            )
-            for candidate in view.candidates
-        ),
-    )
+    return replace(view, candidates=tuple(_without(candidate, spent) for candidate in view.candidates))
+
+
+def _without(candidate: CandidateRecord, spent: Set[str]) -> CandidateRecord:
+    kept = tuple(a for a in candidate.artifacts if a.key not in spent and not a.key.endswith(f"/{keys.STATE}"))
+    # Few candidates have anything to give up, and making them anew is what takes time.
+    return candidate if len(kept) == len(candidate.artifacts) else replace(candidate, artifacts=kept)
 
 
 def remove_spent(view: SearchView, store: ObjectStore) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from xnas_core.search.candidates import Candidate
 from xnas_core.search.engine import Engine
 from xnas_core.search.ledger import TaskRef
@@ -9,50 +11,8 @@ from xnas_core.search.view import AttemptRecord, CandidateRecord, CandidateState
 from xnas_core.tasks import TaskKind
 
 
-def view(engine: Engine, name: str) -> SearchView:
-    """Return the search at this moment.
-
-    Args:
-        engine: its state.
-        name: metadata.name of the resource.
-    """
-    on_front = set(engine.archive.keys)
-    members = sorted(
-        (engine.candidates[number] for number in engine.archive.keys), key=lambda c: (c.values or (), c.number)
-    )
-    reference = engine.archive.reference
-    end = engine.finished or engine.stopped
-    return SearchView(
-        search_id=engine.started.search_id,
-        name=name,
-        spec=engine.spec,
-        data_shape=engine.data_shape,
-        state=engine.state,
-        reason=end.reason if end else "",
-        message=end.message if end else "",
-        generation=engine.generation,
-        candidates=tuple(_record(engine, candidate, candidate.number in on_front) for candidate in engine.candidates),
-        front=tuple(candidate.id for candidate in members),
-        reference_point=None if reference is None else engine.problem.own_sign(tuple(reference.tolist())),
-        hypervolume=engine.archive.hypervolume,
-        history=tuple(
-            HypervolumePoint(count, hypervolume, size)
-            for count, (hypervolume, size) in enumerate(
-                zip(engine.hypervolumes, engine.front_sizes, strict=True), start=1
-            )
-        ),
-        started_at=engine.started.time,
-        finished_at=engine.finished.time if engine.finished else None,
-        versions=engine.started.versions,
-    )
-
-
-def record(engine: Engine, number: int) -> CandidateRecord:
-    """Return one candidate at this moment, by its number."""
-    return _record(engine, engine.candidates[number], number in engine.archive.keys)
-
-
-def _record(engine: Engine, candidate: Candidate, on_front: bool) -> CandidateRecord:
+def make_record(engine: Engine, candidate: Candidate, on_front: bool) -> CandidateRecord:
+    """Return one candidate at this moment, by what is known of it."""
     tasks = [engine.ledger.tasks.get(TaskRef(kind, candidate.id)) for kind in TaskKind]
     history = tuple(
         AttemptRecord(task.ref.kind, a.number, a.evaluator, a.started, a.ended, a.outcome, a.message)
@@ -92,3 +52,49 @@ def _record(engine: Engine, candidate: Candidate, on_front: bool) -> CandidateRe
         proposed_at=candidate.proposed_at,
         finished_at=candidate.finished_at,
     )
+
+
+def view(
+    engine: Engine, name: str, make: Callable[[Engine, Candidate, bool], CandidateRecord] = make_record
+) -> SearchView:
+    """Return the search at this moment.
+
+    Args:
+        engine: its state.
+        name: metadata.name of the resource.
+        make: makes the record of a candidate; another one may know records made before.
+    """
+    on_front = set(engine.archive.keys)
+    members = sorted(
+        (engine.candidates[number] for number in engine.archive.keys), key=lambda c: (c.values or (), c.number)
+    )
+    reference = engine.archive.reference
+    end = engine.finished or engine.stopped
+    return SearchView(
+        search_id=engine.started.search_id,
+        name=name,
+        spec=engine.spec,
+        data_shape=engine.data_shape,
+        state=engine.state,
+        reason=end.reason if end else "",
+        message=end.message if end else "",
+        generation=engine.generation,
+        candidates=tuple(make(engine, candidate, candidate.number in on_front) for candidate in engine.candidates),
+        front=tuple(candidate.id for candidate in members),
+        reference_point=None if reference is None else engine.problem.own_sign(tuple(reference.tolist())),
+        hypervolume=engine.archive.hypervolume,
+        history=tuple(
+            HypervolumePoint(count, hypervolume, size)
+            for count, (hypervolume, size) in enumerate(
+                zip(engine.hypervolumes, engine.front_sizes, strict=True), start=1
+            )
+        ),
+        started_at=engine.started.time,
+        finished_at=engine.finished.time if engine.finished else None,
+        versions=engine.started.versions,
+    )
+
+
+def record(engine: Engine, number: int) -> CandidateRecord:
+    """Return one candidate at this moment, by its number."""
+    return make_record(engine, engine.candidates[number], number in engine.archive.keys)

@@ -15,10 +15,13 @@ from xnas_core.search.engine import Engine
 from xnas_core.search.view import CandidateRecord, SearchView
 from xnas_core.search.viewing import record, view
 from xnas_core.service.errors import NotBegunError
+from xnas_core.service.records import RecordCache
 from xnas_core.service.values import Accepted, FrontSummary, SearchMoment, Standing
 
 MAX_MEMBERS = 50_000
 """Members of a front that a watch names."""
+KEPT_SECONDS = 60.0
+"""How long a view is kept for the next reader: of 16,000 candidates it takes 50 MB."""
 
 
 class EngineFeed:
@@ -50,6 +53,8 @@ class EngineFeed:
         self._news = asyncio.Event()
         self._ended = False
         self._view: tuple[int, SearchView] | None = None
+        self._records = RecordCache()
+        self._forgetting: asyncio.TimerHandle | None = None
         self._front: tuple[int, FrontSummary] | None = None
 
     def changed(self) -> None:
@@ -69,8 +74,14 @@ class EngineFeed:
         if self.engine is None:
             raise NotBegunError(f"the search {self._name!r} was not accepted yet; watch it to learn when it begins")
         if self._view is None or self._view[0] != self._version:
-            self._view = (self._version, without_spent(view(self.engine, self._name)))
+            self._view = (self._version, without_spent(view(self.engine, self._name, self._records.record)))
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._forget)
         return self._view[1]
+
+    def _forget(self) -> None:
+        self._view, self._records, self._forgetting = None, RecordCache(), None
 
     async def moment(self) -> SearchMoment:
         """Return where the search stands."""
