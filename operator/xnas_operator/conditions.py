@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -221,6 +222,10 @@ def _pod_problem(pod: Mapping[str, Any]) -> tuple[ConditionReason, str] | None:
     return None
 
 
+_POD_NAME = re.compile(r'^Error creating: (pods "[^"]*" is forbidden: )?')
+"""Left out of a refusal: each try has another name, and a message that changes costs a patch."""
+
+
 def _refusal(pool: Pool) -> Finding | None:
     """Return why the Job controller could not create pods, in the API server's words."""
     failed = [event for event in pool.events if event.get("reason") == "FailedCreate"]
@@ -233,7 +238,7 @@ def _refusal(pool: Pool) -> Finding | None:
     message = _words(event)
     over = "exceeded quota" in message
     reason = ConditionReason.QUOTA_EXCEEDED if over else ConditionReason.PODS_REFUSED
-    return Finding.false(reason, f"the API server refuses pods: {message.removeprefix('Error creating: ')}")
+    return Finding.false(reason, f"the API server refuses pods: {_POD_NAME.sub('', message)}")
 
 
 def _last_failure(pods: Sequence[Mapping[str, Any]]) -> str | None:

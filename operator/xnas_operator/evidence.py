@@ -127,7 +127,9 @@ def _disruption(seen: Sighting, pod: Mapping[str, Any]) -> _Told | None:
         if why in _NODE_LOSS:
             return _Told(EndReason.NODE_LOST, f"{_NODE_LOSS[why]}: {words}", time)
         return _Told(EndReason.EVICTED, f"the pod was evicted: {words}", time)
-    scaled = _scaled_down(seen, pod)
+    # Job and pod come from two watches, so a running pod may be newer than the Job that is known. One that is not asked
+    # to go does not go, whatever the Job says.
+    scaled = _scaled_down(seen, pod) if asked is not None or _ended(pod) else None
     if scaled is not None:
         return _Told(EndReason.SCALED_DOWN, scaled, asked)
     lost = _node_lost(seen, status)

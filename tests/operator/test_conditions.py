@@ -174,6 +174,15 @@ def test_one_evaluator_is_enough_and_the_others_reason_is_still_said() -> None:
     assert evaluators_ready(Pool(0, 1)).status is ConditionStatus.TRUE
 
 
+def test_a_refusal_repeated_for_another_pod_changes_no_word() -> None:
+    again = QUOTA.replace("fashion-evaluators-0-abcde", "fashion-evaluators-1-fghij")
+    first, second = (evaluators_ready(Pool(2, 0, JOB, events=[event("FailedCreate", text)])) for text in (QUOTA, again))
+    assert first == second
+    assert first.message.endswith(
+        "refuses pods: exceeded quota: team, requested: cpu=500m, used: cpu=4, limited: cpu=4"
+    )
+
+
 def test_events_of_either_api_are_read() -> None:
     new = {
         "type": "Warning",

@@ -140,7 +140,7 @@ ROWS: list[tuple[str, Sighting, EndReason | None, bool, str]] = [
     ),
     ("node rebooted", Sighting(ended(255, "Unknown")), EndReason.NODE_LOST, True, "lost the container"),
     # its Job was suspended or scaled down
-    ("suspended", Sighting(pod(), job(suspend=True)), EndReason.SCALED_DOWN, False, "suspended"),
+    ("suspended", Sighting(deleted(pod()), job(suspend=True)), EndReason.SCALED_DOWN, False, "suspended"),
     ("suspended, drained", Sighting(deleted(ended(143)), job(suspend=True)), EndReason.SCALED_DOWN, True, "suspended"),
     ("scaled down", Sighting(deleted(pod()), job(2)), EndReason.SCALED_DOWN, False, "scaled down to 2"),
     ("scaled down, drained", Sighting(deleted(ended(143)), job(1)), EndReason.SCALED_DOWN, True, "scaled down to 1"),
@@ -169,6 +169,9 @@ ROWS: list[tuple[str, Sighting, EndReason | None, bool, str]] = [
     # nothing speaks for an end
     ("running", Sighting(pod(), job(3), node=node("True")), None, False, ""),
     ("running, Job not read", Sighting(pod()), None, False, ""),
+    ("running, Job not seen yet", Sighting(pod(), job_gone=True), None, False, ""),
+    ("running, an old Job seen: suspended", Sighting(pod(), job(suspend=True)), None, False, ""),
+    ("running, an old Job seen: smaller", Sighting(pod(), job(1)), None, False, ""),
     ("pending", Sighting(pod(phase="Pending", containerStatuses=[])), None, False, ""),
     ("node not ready, but heard of", Sighting(pod(), node=node("False")), None, False, ""),
 ]  # fmt: skip

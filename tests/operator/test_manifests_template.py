@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -225,6 +227,28 @@ def test_data_is_ours_only_where_the_search_has_a_volume() -> None:
     assert evaluator(template(mount("/data")))["volumeMounts"][-1]["mountPath"] == "/data"
     with pytest.raises(InvalidInputError, match="mountPath=/data"):
         template(mount("/data"), volume=True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+PLACES = [
+    ("metadata",), ("metadata", "labels"), ("spec",), ("spec", "containers"), ("spec", "volumes"),
+    ("spec", "containers", "resources"), ("spec", "containers", "resources", "limits"),
+    ("spec", "containers", "resources", "limits", "memory"), ("spec", "containers", "env"),
+    ("spec", "containers", "volumeMounts"), ("spec", "terminationGracePeriodSeconds"), ("spec", "tolerations"),
+]  # fmt: skip
+
+
+@given(st.sampled_from(PLACES), JSON)
+def test_whatever_stands_in_a_template_there_is_a_job_or_a_sentence(place: tuple[str, ...], value: Any) -> None:
+    """The API server takes any JSON there, so an author may write any."""
+    for above, name in reversed(list(pairwise(place))):
+        value = [{"name": "evaluator", name: value}] if above == "containers" else {name: value}
+    with contextlib.suppress(InvalidInputError):
+        template({place[0]: value})
 
 
 # --- merging ----------------------------------------------------------------------------------------------------------

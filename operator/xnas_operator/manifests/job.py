@@ -103,7 +103,8 @@ def _with_memory_limit(template: dict[str, Any], slots: int) -> dict[str, Any]:
     """
     containers = template["spec"]["containers"]
     index = next(i for i, container in enumerate(containers) if container["name"] == CONTAINER)
-    limit = memory_bytes(((containers[index].get("resources") or {}).get("limits") or {}).get("memory"))
+    limits = (containers[index].get("resources") or {}).get("limits")
+    limit = memory_bytes(limits.get("memory")) if isinstance(limits, Mapping) else None
     share = 0 if limit is None else (limit // 2**20 - _AGENT_MIB) // slots
     if share < _SMALLEST_LIMIT_MIB:
         return template
