@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -44,6 +45,23 @@ def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list
     paths = _differences(apply_defaults(old, ArchitectureSearchSpec), apply_defaults(new, ArchitectureSearchSpec), ())
     names = sorted({dotted(path) for path in paths})
     return [name for name in names if is_mutable(name)], [name for name in names if not is_mutable(name)]
+
+
+def with_mutable(accepted: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the accepted spec document with those fields of the new one that may change while a search runs."""
+    merged: dict[str, Any] = copy.deepcopy(dict(accepted))
+    for path in MUTABLE_FIELDS:
+        *parents, last = path.split(".")
+        source: Any = new
+        target: dict[str, Any] = merged
+        for parent in parents:
+            source = source.get(parent, {})
+            target = target.setdefault(parent, {})
+        if last in source:
+            target[last] = copy.deepcopy(source[last])
+        else:
+            target.pop(last, None)
+    return merged
 
 
 def is_mutable(field: str) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xnas_core.artifacts.keys import check_key
@@ -93,6 +93,11 @@ class FolderStore:
         path = self.path(key)
         with _explained("delete", path):
             path.unlink(missing_ok=True)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See ObjectStore.delete_many."""
+        for key in keys:
+            self.delete(key)
 
     def _write_temporary(self, target: Path, data: bytes) -> Path:
         temporary = target.parent / f"{_TEMPORARY}{target.name}-{secrets.token_hex(6)}"

@@ -6,7 +6,7 @@ Methods are synchronous, safe to call from any thread, and end within the store'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 
@@ -15,6 +15,8 @@ class ObjectStore(Protocol):
 
     def create(self, key: str, data: bytes) -> bool:
         """Create the object durably, only if absent; return False if it exists (its content untouched).
+
+        False may be this call's own write, where its answer was lost and it was repeated: who must know reads it.
 
         Raises:
             StoreError: the store could not; the object may or may not exist.
@@ -48,4 +50,12 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete the object; nothing happens if it is absent."""
+        ...
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Delete objects, absent ones included, in as few requests as the store allows.
+
+        Raises:
+            StoreError: some may be left.
+        """
         ...

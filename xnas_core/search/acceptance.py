@@ -93,9 +93,12 @@ def lacking(spec: ArchitectureSearchSpec, capabilities: Collection[str]) -> list
     if spec.dataset is not None and spec.dataset.name is not None:
         wanted.append(("dataset", spec.dataset.name))
     if spec.benchmark is None:
-        metrics = [*(o.metric_name for o in spec.objectives), *(c.metric for c in spec.constraints)]
         own = {o.name for o in spec.objectives}
-        wanted += [("objective", name) for name in metrics if name not in objectives.METRICS and name not in own]
+        metrics = [
+            *(o.metric_name for o in spec.objectives),
+            *(c.metric for c in spec.constraints if c.metric not in own),
+        ]
+        wanted += [("objective", name) for name in metrics if name not in objectives.METRICS]
         if spec.dataset is not None and spec.explanations.scope is not ExplanationScope.NONE:
             wanted += [("explainer", name) for name in spec.explanations.methods]
     words = {"dataset": "data set", "objective": "objective", "explainer": "explainer"}

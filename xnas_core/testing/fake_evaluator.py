@@ -20,13 +20,18 @@ from xnas.v1alpha1 import evaluator_pb2 as pb
 from xnas_core import wire
 from xnas_core.artifacts import keys
 from xnas_core.artifacts.folder import FolderStore
+from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch import messages as m
-from xnas_core.tasks import Assignment, EndReason, Progress, TaskFailure, TaskResult, derived_seed
+from xnas_core.tasks import Assignment, DataDescription, EndReason, Progress, TaskFailure, TaskResult, derived_seed
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", m.MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", m.MAX_MESSAGE_BYTES),
 )
+
+
+DIGITS = m.Described(DataDescription(shape=(1, 8, 8, 10), train=1294, validation=143, test=360, digest="0" * 64))
+"""What a simulated evaluator says of its data, unless it is told otherwise."""
 
 
 def seeded_metrics(assignment: Assignment) -> dict[str, float]:
@@ -80,6 +85,9 @@ class FakeEvaluator:
         outcome: duration and fault of each attempt.
         metrics: values of a success.
         store: where result.json is written before Completed is sent; None to leave it out (benchmarks).
+        search: NAMESPACE/NAME of the search to serve, on a cluster.
+        capabilities: what Register declares.
+        description: the answer to Describe.
         duplicates: how many times each end is sent.
         reconnect_seconds: pause before the next stream after one broke; None to end instead.
         remember: keep what was assigned and acknowledged; False where a run is long.
@@ -93,8 +101,11 @@ class FakeEvaluator:
     slots: int = 1
     outcome: Callable[[Assignment], Outcome] = succeed
     metrics: Callable[[Assignment], Mapping[str, float]] = seeded_metrics
-    store: Path | None = None
+    store: Path | ObjectStore | None = None
     token: str | None = None
+    search: str | None = None
+    capabilities: tuple[str, ...] = ()
+    description: m.Described = DIGITS
     duplicates: int = 1
     reconnect_seconds: float | None = 0.05
     remember: bool = True
@@ -114,7 +125,8 @@ class FakeEvaluator:
         self._heartbeat_seconds = 5.0
         self._welcomed = asyncio.Event()
         self._call: grpc.aio.StreamStreamCall[bytes, bytes] | None = None
-        metadata = (("authorization", f"Bearer {self.token}"),) if self.token else ()
+        metadata = [("authorization", f"Bearer {self.token}")] if self.token else []
+        metadata += [("xnas-search", self.search)] if self.search else []
         self._metadata = grpc.aio.Metadata(*metadata)
         self._connect: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self.channel.stream_stream(wire.CONNECT)
 
@@ -194,6 +206,7 @@ class FakeEvaluator:
         return m.Register(
             evaluator=self.id,
             slots=self.slots,
+            capabilities=self.capabilities,
             running=tuple((task_id, slot) for task_id, (slot, _, _) in self._running.items()),
             unacknowledged=tuple(self._ends),
         )
@@ -239,6 +252,8 @@ class FakeEvaluator:
                 self._stop(task_id, EndReason.CANCELLED)
             case m.Drain():
                 self.drain()
+            case m.Describe():
+                self._send(wire.described(self.description))
             case m.Ack(task_id):
                 self._ends.pop(task_id, None)
                 if self.remember:
@@ -277,7 +292,8 @@ class FakeEvaluator:
         document = wire.to_json(result)
         if self.store is not None:
             # In a thread, as with a real disk; nothing else of the attempt happens meanwhile.
-            await asyncio.to_thread(FolderStore(self.store).put, assignment.prefix + keys.RESULT, document)
+            store = FolderStore(self.store) if isinstance(self.store, Path) else self.store
+            await asyncio.to_thread(store.put, assignment.prefix + keys.RESULT, document)
         self._end(assignment.task_id, wire.completed(assignment.task_id, document))
 
     def _failure(self, assignment: Assignment, reason: EndReason, message: str) -> pb.ConnectRequest:

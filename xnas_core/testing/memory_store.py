@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -75,3 +75,8 @@ class MemoryStore:
         """See ObjectStore.delete."""
         with self._lock:
             self.objects.pop(check_key(key), None)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See ObjectStore.delete_many."""
+        for key in keys:
+            self.delete(key)

@@ -85,6 +85,14 @@ class StoreContract:
         assert not store.exists("key")
         assert store.create("key", b"y")
 
+    def test_delete_many(self, store: ObjectStore) -> None:
+        """`delete_many` removes what is there and does not mind what is not."""
+        for key in ("a", "b/1", "b/2"):
+            store.put(key, b"x")
+        store.delete_many(["a", "b/2", "none"])
+        assert list(store.list("")) == ["b/1"]
+        store.delete_many([])
+
     @pytest.mark.parametrize("key", ["../x", "/x", "a//b", "a/../b", "", "a/", "a b", "a\x00b", ".hidden", "a/.tmp-x"])
     def test_odd_keys_are_refused(self, store: ObjectStore, key: str) -> None:
         """Nothing outside the root can be named."""

@@ -1,0 +1,221 @@
+"""One search that is being run: journal, engine, desk and turn loop put together. Knows no Kubernetes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from xnas_core.api import ArchitectureSearchSpec, spec_digest
+from xnas_core.artifacts import keys
+from xnas_core.artifacts.retention import spent_checkpoints, spent_states
+from xnas_core.artifacts.store import ObjectStore
+from xnas_core.dispatch.desk import SearchDesk
+from xnas_core.dispatch.grants import GrantSource
+from xnas_core.errors import StoreError
+from xnas_core.journal import Journal
+from xnas_core.report.publish import publish
+from xnas_core.search.acceptance import first_event
+from xnas_core.search.engine import Engine
+from xnas_core.search.loop import LoopOutcome, SearchLoop
+from xnas_core.search.recovery import recover
+from xnas_core.search.viewing import record, view
+from xnas_core.service.feed import EngineFeed
+from xnas_core.tasks import DataDescription, EvaluationConfig
+
+_log = structlog.get_logger(__name__)
+
+SEARCH_SCHEMA = 1
+_SWEEP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which search: its place in the cluster, and the uid that its journal bears."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def root(self) -> str:
+        """Key prefix of the search in the bucket (architecture.md, "Keys")."""
+        return f"searches/{self.namespace}/{self.name}/{self.uid}/"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Interval of heartbeats, and how long a lost evaluator keeps its attempts, in seconds."""
+
+    heartbeat: float
+    grace: float
+
+
+class SearchSession:
+    """One life of a search in this process. After an error it is closed, and another one reads the journal anew.
+
+    Args:
+        store: below the search's root.
+        grants: of the same root.
+        feed: shows the engine to callers; it outlives the session.
+        on_turn: called after each turn of the loop that changed something.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        store: ObjectStore,
+        grants: GrantSource,
+        times: LeaseTimes,
+        feed: EngineFeed,
+        on_turn: Callable[[], None],
+    ) -> None:
+        self.identity = identity
+        self.store = store
+        self._grants = grants
+        self._times = times
+        self._on_turn = on_turn
+        self.engine: Engine | None = None
+        self._feed = feed
+        self.desk: SearchDesk | None = None
+        self._journal: Journal | None = None
+        self._loop: SearchLoop | None = None
+        self._swept = 0
+        self._spent: list[str] = []
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def open(self, spec: ArchitectureSearchSpec) -> None:
+        """Read the journal, and let evaluators in.
+
+        Args:
+            spec: the resource's, paths resolved; the journal's stands where there is one.
+
+        Raises:
+            IntegrityError: the journal is damaged.
+            StoreError: the store could not be read.
+        """
+        engine, self._journal = await asyncio.to_thread(self._read)
+        if engine is not None:
+            self._take(engine)
+        document = dict(engine.spec_document) if engine is not None else spec.to_document()
+        self.desk = SearchDesk(
+            self.store,
+            EvaluationConfig(search_id=self.identity.uid, spec=document, spec_digest=spec_digest(document)),
+            grants=self._grants,
+            heartbeat_seconds=self._times.heartbeat,
+            grace_seconds=self._times.grace,
+        )
+        self.desk.open()
+
+    def _read(self) -> tuple[Engine | None, Journal]:
+        who = {"schema": SEARCH_SCHEMA, "searchId": self.identity.uid, "name": self.identity.name}
+        self.store.create(keys.SEARCH, orjson.dumps({**who, "namespace": self.identity.namespace}))
+        return recover(self.store)
+
+    def _take(self, engine: Engine) -> None:
+        self.engine = engine
+        self._swept = len(engine.arrivals)
+        self._feed.engine = engine
+        self._feed.changed()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the engine holds events that are not durable yet."""
+        return self._loop is not None and self._loop.busy
+
+    async def accept(self, spec: ArchitectureSearchSpec, data: DataDescription | None) -> None:
+        """Write the first event.
+
+        Raises:
+            InvalidInputError: the space does not accept its parameters.
+            LostOwnershipError, StoreError: see Journal.append.
+        """
+        started = first_event(spec, self.identity.uid, data)
+        engine = Engine(started)
+        await asyncio.to_thread(self._the_journal().append, [started])
+        self._take(engine)
+
+    def _the_journal(self) -> Journal:
+        if self._journal is None:
+            raise RuntimeError("the session is not open")
+        return self._journal
+
+    async def run(self, changed_spec: dict[str, Any] | None = None) -> LoopOutcome:
+        """Run until the search has finished, or is suspended and nothing runs.
+
+        Args:
+            changed_spec: the spec with what may change and did, since it was accepted or changed last.
+
+        Raises:
+            LostOwnershipError: another operator goes on with the search.
+            StoreError: the journal could not be written.
+        """
+        if self.engine is None:
+            raise RuntimeError("the search was not accepted")
+        needs_evaluators = not self.engine.problem.graph_only
+        dispatcher = self.desk if needs_evaluators else None
+        self._loop = SearchLoop(self.engine, self._the_journal(), dispatcher, on_turn=self._turned)
+        if changed_spec is not None:
+            self._loop.change_limits(changed_spec)
+        self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
+        return await self._loop.run()
+
+    def change_spec(self, spec: dict[str, Any]) -> None:
+        """Let changed limits, suspend and the like take effect with the next turn."""
+        if self._loop is not None:
+            self._loop.change_limits(spec)
+
+    def _turned(self) -> None:
+        engine = self.engine
+        if engine is None:
+            return
+        if not engine.problem.graph_only:
+            for number in engine.arrivals[self._swept :]:
+                self._spent += spent_states(record(engine, number))
+        self._swept = len(engine.arrivals)
+        self._feed.changed()
+        self._on_turn()
+
+    async def _sweep(self) -> None:
+        """Remove training states of evaluations that have ended; what stays behind only takes room."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            spent, self._spent = self._spent, []
+            await self._remove(spent)
+
+    async def _remove(self, spent: list[str]) -> None:
+        if not spent:
+            return
+        try:
+            await asyncio.to_thread(self.store.delete_many, spent)
+        except StoreError as error:
+            _log.warning("could not remove objects that are not needed any more", count=len(spent), error=str(error))
+
+    async def publish(self) -> None:
+        """Write tables and report, and remove what the retention rule gives up.
+
+        Raises:
+            StoreError: one could not be stored.
+        """
+        if self.engine is None:
+            raise RuntimeError("the search was not accepted")
+        shown = await self._feed.view()
+        await asyncio.to_thread(publish, shown, self.store)
+        whole = view(self.engine, self.identity.name)
+        states = [key for candidate in whole.candidates for key in spent_states(candidate)]
+        self._spent = []
+        await self._remove([*spent_checkpoints(whole), *states])
+
+    async def close(self, *, drain: bool) -> None:
+        """Let evaluators go (`drain`), or tell them to look for the server again."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        if self.desk is not None:
+            await self.desk.close(5.0 if drain else 0.5, drain=drain)
