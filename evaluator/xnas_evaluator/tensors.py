@@ -20,7 +20,7 @@ _METADATA = "metadata"
 
 
 def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
-    """Return a safetensors object.
+    """Return a safetensors object: the same bytes for the same content.
 
     Args:
         tensors: by name, on any device.
@@ -28,7 +28,18 @@ def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
     """
     document = json.dumps(dict(metadata), sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(plain, {_METADATA: document, _DIGEST: _digest(plain, document)})
+    return _ordered(save(plain, {_METADATA: document, _DIGEST: _digest(plain, document)}))
+
+
+def _ordered(data: bytes) -> bytes:
+    """Return the object with its metadata sorted: the library writes them in the order of a hash table."""
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # The format wants the tensors to begin at a multiple of eight bytes.
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]
 
 
 def unpack(data: bytes, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
