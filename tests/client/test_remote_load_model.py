@@ -97,6 +97,7 @@ async def test_who_may_not_read_the_search_loads_nothing(trained: TrainedFolder,
         await run(load_model, trained.candidate, namespace="team-b")
 
 
+@pytest.mark.slow
 async def test_it_can_be_exported(trained: TrainedFolder, run: Run, tmp_path: Path) -> None:
     report = await run(export_model, trained.candidate, tmp_path, ("torch",))
     assert [file.path.name for file in report.files] == [f"{trained.candidate}.pt2"]

@@ -179,6 +179,18 @@ async def test_token_files_are_read_before_each_call(site: SearchSite, connect: 
         await sdk.call("get", *WHERE)
 
 
+@pytest.mark.parametrize("token", ["two words", "zwölf", "a\nb", "\x00"])
+async def test_what_is_no_token_is_not_sent(connect: Connect, token: str) -> None:
+    with pytest.raises(InvalidInputError, match="is it the right file"):
+        await connect(token=token).call("get", *WHERE)
+    with pytest.raises(InvalidInputError, match="is it the right file"):
+        await connect(token=lambda: token).collect("watch", *WHERE)
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "secret" not in repr(connection("127.0.0.1:1", token="secret"))
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

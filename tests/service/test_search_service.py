@@ -361,6 +361,14 @@ async def test_our_errors_have_codes_and_come_back(site: SearchSite, failure: Xn
     assert str(again) == str(failure)
 
 
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_every_code_stands_for_an_error_also_without_a_reason(code: grpc.StatusCode) -> None:
+    error = error_of(code, "", "")
+    assert code_of(error) is code or isinstance(error, e.ServiceError)
+    assert code.name in str(error)
+    assert type(error) is not e.InvalidTokenError
+
+
 async def test_what_nobody_foresaw_is_logged_and_not_told(site: SearchSite, capsys: pytest.CaptureFixture[str]) -> None:
     error = await _answer(site, _Broken(ZeroDivisionError("the password is hunter2")))
     assert error.code() is grpc.StatusCode.INTERNAL

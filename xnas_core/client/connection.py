@@ -71,7 +71,7 @@ class Connection:
     """
 
     address: str
-    token: TokenSource | None = None
+    token: TokenSource | None = field(default=None, repr=False)
     root_certificates: bytes | None = None
     server_name: str | None = None
     insecure: bool = False
@@ -90,9 +90,15 @@ class Connection:
         return None if self.insecure else grpc.ssl_channel_credentials(self.root_certificates)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of a call. Reads the token, so it may block."""
-        token = self.token() if callable(self.token) else self.token
-        return (("authorization", f"Bearer {token.strip()}"),) if token else ()
+        """Return the metadata of a call. Reads the token, so it may block.
+
+        Raises:
+            InvalidInputError: the token can't be read, or is none.
+        """
+        token = (self.token() if callable(self.token) else self.token or "").strip()
+        if not all("!" <= character <= "~" for character in token):
+            raise InvalidInputError("the token has spaces or other characters that no token has; is it the right file?")
+        return (("authorization", f"Bearer {token}"),) if token else ()
 
     def explain(self, error: grpc.RpcError) -> XnasError:
         """Return a failed call's error as one of ours, with a sentence."""

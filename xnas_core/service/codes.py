@@ -13,7 +13,7 @@ REASON_KEY = "xnas-reason"
 SENTENCE_BYTES = 6000
 """Bound of a sentence on the wire, where headers have one, too: gRPC takes 8 KiB of them."""
 
-_CODES: tuple[tuple[type[XnasError], grpc.StatusCode], ...] = (
+TABLE: tuple[tuple[type[XnasError], grpc.StatusCode], ...] = (
     (e.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
     (e.ForbiddenError, grpc.StatusCode.PERMISSION_DENIED),
     (e.NotFoundError, grpc.StatusCode.NOT_FOUND),
@@ -23,21 +23,21 @@ _CODES: tuple[tuple[type[XnasError], grpc.StatusCode], ...] = (
     (e.TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (e.UnavailableError, grpc.StatusCode.UNAVAILABLE),
     (e.DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
     (e.InvalidTokenError, grpc.StatusCode.INVALID_ARGUMENT),
     (UnreadableMessageError, grpc.StatusCode.INVALID_ARGUMENT),
-    (InvalidInputError, grpc.StatusCode.INVALID_ARGUMENT),
     (StoreError, grpc.StatusCode.UNAVAILABLE),
     (IntegrityError, grpc.StatusCode.DATA_LOSS),
     (e.ServiceError, grpc.StatusCode.INTERNAL),
 )
-"""More special classes before those they derive from; the first class of a code is its default."""
+"""The first class of a code is what stands for it where no reason came with it."""
 
-_BY_REASON = {kind.reason: kind for kind, _ in _CODES}
+_BY_REASON = {kind.reason: kind for kind, _ in TABLE}
 
 
 def code_of(error: XnasError) -> grpc.StatusCode:
     """Return the code that an error is answered with."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+    return next((code for kind, code in TABLE if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
 
 
 def sentence_of(error: XnasError) -> str:
@@ -66,6 +66,6 @@ def error_of(code: grpc.StatusCode, sentence: str, reason: str) -> XnasError:
     stands_for = {UnknownNameError.reason: InvalidInputError.reason, StoreError.reason: e.UnavailableError.reason}
     kind = _BY_REASON.get(stands_for.get(reason, reason))
     # A proxy in between may answer by itself; then the code alone counts.
-    if kind is None or dict(_CODES)[kind] is not code:
-        kind = next((known for known, its_code in _CODES if its_code is code), e.ServiceError)
+    if kind is None or dict(TABLE)[kind] is not code:
+        kind = next((known for known, its_code in TABLE if its_code is code), e.ServiceError)
     return kind(sentence or f"the call ended with {code.name}")
