@@ -255,7 +255,7 @@ def test_short_losses_do_not_end_a_leadership() -> None:
     slow_s=st.sampled_from([0.01, 0.5, 4.0, 12.0]),
     loss=st.sampled_from([0.0, 0.1, 0.4]),
     acts=st.lists(
-        st.tuples(st.sampled_from(["cut", "heal", "kill", "start"]), st.integers(0, 3), st.floats(0, 40)),
+        st.tuples(st.sampled_from(["cut", "cutLeader", "heal", "kill", "start"]), st.integers(0, 3), st.floats(0, 40)),
         max_size=25,
     ),
 )
@@ -268,7 +268,10 @@ def test_never_two_at_once(
             election.start(operator)
         for act, number, pause_s in acts:
             operator = election.operators[number % len(rates)]
-            if act in ("cut", "heal"):
+            if act == "cutLeader" and election.holders():
+                (name,) = election.holders()
+                next(one for one in election.operators if one.name == name).network.cut = True
+            elif act in ("cut", "heal"):
                 operator.network.cut = act == "cut"
             elif act == "kill" and operator.name in election.tasks:
                 await election.kill(operator)
