@@ -249,20 +249,10 @@ def test_short_losses_do_not_end_a_leadership() -> None:
     virtual_time.run(main())
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    rates=st.lists(st.sampled_from([0.905, 1.0, 1.095]) | st.floats(0.905, 1.095), min_size=2, max_size=4),
-    seed=st.integers(0, 2**32),
-    slow_s=st.sampled_from([0.01, 0.5, 4.0, 12.0]),
-    loss=st.sampled_from([0.0, 0.1, 0.4]),
-    acts=st.lists(
-        st.tuples(st.sampled_from(["cut", "cutLeader", "heal", "kill", "start"]), st.integers(0, 3), st.floats(0, 40)),
-        max_size=25,
-    ),
-)
-def test_never_two_at_once(
-    rates: list[float], seed: int, slow_s: float, loss: float, acts: list[tuple[str, int, float]]
-) -> None:
+Act = tuple[str, int, float]
+
+
+def trial(rates: list[float], seed: int, slow_s: float, loss: float, acts: list[Act]) -> None:
     async def main() -> None:
         election = Election(operators(rates, seed, slow_s=slow_s, loss=loss))
         for operator in election.operators:
@@ -290,6 +280,28 @@ def test_never_two_at_once(
         await election.end()
 
     virtual_time.run(main())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rates=st.lists(st.sampled_from([0.905, 1.0, 1.095]) | st.floats(0.905, 1.095), min_size=2, max_size=4),
+    seed=st.integers(0, 2**32),
+    slow_s=st.sampled_from([0.01, 0.5, 4.0, 12.0]),
+    loss=st.sampled_from([0.0, 0.1, 0.4]),
+    acts=st.lists(
+        st.tuples(st.sampled_from(["cut", "cutLeader", "heal", "kill", "start"]), st.integers(0, 3), st.floats(0, 40)),
+        max_size=25,
+    ),
+)
+def test_never_two_at_once(rates: list[float], seed: int, slow_s: float, loss: float, acts: list[Act]) -> None:
+    trial(rates, seed, slow_s, loss, acts)
+
+
+@pytest.mark.parametrize("slow_s", [0.01, 2.0])
+def test_never_two_at_once_whenever_a_leader_is_cut_off(slow_s: float) -> None:
+    for seed in range(60):
+        acts = [("heal", 0, 50.0 + seed % 7 * 0.7), ("cutLeader", 0, 40.0)]
+        trial([0.905, 1.095], seed, slow_s, 0.0, acts)
 
 
 class Careless(ElectionTimes):
