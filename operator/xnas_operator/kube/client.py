@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -119,8 +119,8 @@ class KubeClient:
         fields: str = "",
         timeout_s: float = 120.0,
         alive: Callable[[], None] | None = None,
-    ) -> AsyncIterator[WatchEvent]:
-        """Every object now and every change from now on, for ever. See `Watcher`."""
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Every object now and every change from now on, for ever; `aclose` it. See `Watcher`."""
         selectors = _selectors(labels, fields)
         watcher = Watcher(
             resource,

@@ -1,0 +1,135 @@
+"""Prometheus metrics of the operator. Every label has a bound: known words, or searches that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.metrics import MetricWrapperBase
+
+from xnas_core.api.status import StateWord
+from xnas_operator.kube import Exchange
+
+OUTCOMES = ("succeeded", "failed", "preempted")
+SLOT_STATES = ("busy", "free", "disconnected")
+OPERATIONS = ("create", "put", "get", "list", "delete", "presign", "probe")
+OTHER = "other"
+_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
+_LONG = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """One set of series with a registry of its own. Use from one event loop or under a lock of one's own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        search = ("namespace", "search")
+        here = self.registry
+        self._evaluations = Counter(
+            "xnas_evaluations_total", "Attempts that ended, by outcome", (*search, "outcome"), registry=here
+        )
+        self._slots = Gauge("xnas_slots", "Slots of evaluators, by state", (*search, "state"), registry=here)
+        self._front_size = Gauge("xnas_front_size", "Candidates on the Pareto front", search, registry=here)
+        self._hypervolume = Gauge("xnas_hypervolume", "Hypervolume of the front", search, registry=here)
+        self._evaluation = Histogram(
+            "xnas_evaluation_seconds", "Time of a successful evaluation", buckets=_LONG, registry=here
+        )
+        self._queue_wait = Histogram(
+            "xnas_queue_wait_seconds", "Time between a proposal and its first attempt", buckets=_LONG, registry=here
+        )
+        self._journal = Histogram(
+            "xnas_journal_seconds", "Time to make a journal segment durable", buckets=_SHORT, registry=here
+        )
+        self._store = Histogram(
+            "xnas_store_seconds", "Time of a request to the store", ("operation",), buckets=_SHORT, registry=here
+        )
+        self._requests = Counter(
+            "xnas_api_requests_total",
+            'Requests to the Kubernetes API; code "none": no answer',
+            ("verb", "resource", "code"),
+            registry=here,
+        )
+        self._errors = Counter(
+            "xnas_api_errors_total", "Requests to the Kubernetes API that were refused or not answered", registry=here
+        )
+        self._searches = Gauge("xnas_searches", "Searches, by state", ("state",), registry=here)
+        self._of_search: tuple[MetricWrapperBase, ...] = (
+            self._evaluations,
+            self._slots,
+            self._front_size,
+            self._hypervolume,
+        )
+        self._known: dict[tuple[str, str], set[tuple[MetricWrapperBase, tuple[str, ...]]]] = {}
+
+    def evaluation_ended(self, namespace: str, search: str, outcome: str, seconds: float | None = None) -> None:
+        """Count an attempt; `seconds` of a successful one, by the evaluator's clock."""
+        labels = (namespace, search, _bounded(outcome, OUTCOMES))
+        self._note(self._evaluations, labels)
+        self._evaluations.labels(*labels).inc()
+        if outcome == "succeeded" and seconds is not None:
+            self._evaluation.observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """A task waited so long for its first slot."""
+        self._queue_wait.observe(seconds)
+
+    def slots(self, namespace: str, search: str, counts: Mapping[str, int]) -> None:
+        """Slots by state (busy, free, disconnected); a state that is not named has none."""
+        for state in SLOT_STATES:
+            self._note(self._slots, (namespace, search, state))
+            self._slots.labels(namespace, search, state).set(counts.get(state, 0))
+
+    def front(self, namespace: str, search: str, size: int, hypervolume: float | None) -> None:
+        """The front as it is published."""
+        for metric, value in ((self._front_size, size), (self._hypervolume, hypervolume)):
+            if value is not None:
+                self._note(metric, (namespace, search))
+                metric.labels(namespace, search).set(value)
+
+    def forget(self, namespace: str, search: str) -> None:
+        """Remove all series of a search that was deleted."""
+        for metric, labels in self._known.pop((namespace, search), set()):
+            metric.remove(*labels)
+
+    def searches(self, counts: Mapping[str, int]) -> None:
+        """All searches by the word of their state."""
+        for state in StateWord:
+            self._searches.labels(state.value).set(counts.get(state.value, 0))
+
+    def journal(self, seconds: float) -> None:
+        """A segment became durable after so long."""
+        self._journal.observe(seconds)
+
+    def store(self, operation: str, seconds: float) -> None:
+        """A request to the store took so long, whether it succeeded or not."""
+        self._store.labels(_bounded(operation, OPERATIONS)).observe(seconds)
+
+    def api(self, exchange: Exchange) -> None:
+        """One request to the Kubernetes API: give this to KubeClient as its hook."""
+        code = str(exchange.code) if 100 <= exchange.code < 600 else "none"
+        self._requests.labels(_bounded(exchange.verb, _VERBS), exchange.resource, code).inc()
+        if code == "none" or exchange.code in (401, 403, 429) or exchange.code >= 500:
+            self._errors.inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """The text for Prometheus and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _note(self, metric: MetricWrapperBase, labels: tuple[str, ...]) -> None:
+        self._known.setdefault((labels[0], labels[1]), set()).add((metric, labels))
+
+
+def _bounded(value: str, known: tuple[str, ...]) -> str:
+    return value if value in known else OTHER
