@@ -22,6 +22,8 @@ from xnas_operator.kube.watching import Watcher, WatchEvent
 
 FIELD_MANAGER = "xnas-operator"
 _PAGE = 500
+_OVERTIME_S = 15.0
+"""A watch that the server does not end in time is ended by the client so much later."""
 _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
 
@@ -324,7 +326,7 @@ class KubeClient:
         query = dict(selectors) | {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         query["timeoutSeconds"] = str(int(timeout_s))
         call = _call("watch", resource, "GET", namespace, query=query)
-        return await self._transport.open(call, total_s=timeout_s + 15)
+        return await self._transport.open(call, total_s=timeout_s + _OVERTIME_S)
 
     async def _json(self, call: Call) -> JsonObject:
         document: JsonObject = json.loads(await self._transport.send(call))
