@@ -20,7 +20,7 @@ def _context(cache: Path) -> measure.DiscardingContext:
     return measure.DiscardingContext(assignment(), small_spec(), "cpu", 1, cache)
 
 
-@pytest.mark.parametrize(("each", "steps"), [(60.0, 2), (0.001, 4)])
+@pytest.mark.parametrize(("each", "steps"), [(60.0, 2), (5.0, 3), (0.001, 5)])
 def test_a_slow_network_does_one_whole_step(
     each: float, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
