@@ -48,6 +48,7 @@ ANSWER = {
         for factor, size in enumerate(("smallest", "median", "largest"), start=1)
     },
 }
+CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
 SHAPE = DataShape(1, 12, 12, 4)
 
 
@@ -175,6 +176,19 @@ def test_disk_use_grows_with_what_is_kept(tmp_path: Path) -> None:
     assert every is not None
     assert every - front == (100 - front_guess(100, 2)) * 400_000
     assert disk_estimate(spec, SHAPE, 100_000, None) is None
+
+
+@pytest.mark.parametrize(("source", "measured"), [("benchmark: {table: t.csv, key: arch}", 19e6), ("", 2.2e6)])
+def test_disk_use_without_training_is_what_was_measured(source: str, measured: float, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"arch,parameters,macs\n{CELL},1,2\n")
+    evaluations = 1_000 if source else 2_000
+    spec = f"""  searchSpace: {{name: nas-bench-201}}
+  {source}
+  objectives: [{{name: parameters, direction: minimize}}, {{name: macs, direction: minimize}}]
+  limits: {{maxEvaluations: {evaluations}}}
+"""
+    told = disk_estimate(load_search(_file(tmp_path, spec)).spec, SHAPE, 100_000, evaluations)
+    assert told == pytest.approx(measured, rel=0.25)
 
 
 @given(evaluations=st.integers(1, 10**7), objectives=st.integers(1, 8))
