@@ -201,9 +201,19 @@ async def test_an_evaluator_serves_the_search_of_its_pod(parts: Parts) -> None:
 
 
 async def refusal(parts: Parts, token: str, search: str = "") -> tuple[str, str]:
+    parts.clock.now += 5.1  # longer than a refusal is kept
     with pytest.raises(CallRefusedError) as caught:
         await parts.evaluators.resolve(bearer(token, search))
     return caught.value.refusal, str(caught.value)
+
+
+async def test_a_refused_pod_that_asks_again_costs_nothing(parts: Parts) -> None:
+    token, _ = pool(parts.api)
+    parts.api.delete("jobs", "team", "digits-evaluators", propagationPolicy="Orphan")
+    for _ in range(10):
+        with pytest.raises(CallRefusedError, match="belongs to no Job"):
+            await parts.evaluators.resolve(bearer(token))
+    assert parts.asked("pods") == 1
 
 
 async def test_an_evaluator_may_not_serve_another_search(parts: Parts) -> None:
@@ -286,7 +296,7 @@ async def test_an_account_without_a_pod_names_its_search_and_needs_the_right(par
         namespaces=["team"],
         names=["digits", "gone"],
     )
-    parts.clock.now = 11
+    parts.clock.now += 11
     identity = await parts.evaluators.resolve(bearer(token, "team/digits"))
     assert identity == EvaluatorIdentity("team", "digits", uid)
     assert identity.evaluator is None

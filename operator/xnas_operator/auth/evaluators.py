@@ -23,6 +23,7 @@ POD_UID_KEY = "authentication.kubernetes.io/pod-uid"
 SEARCH_KEY = "xnas-search"
 IDENTITY_S = 60.0
 """How long a pod's belonging is not looked up again."""
+REFUSAL_S = 5.0
 _ACCOUNT = "system:serviceaccount:"
 _NAMED = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
@@ -68,8 +69,9 @@ class EvaluatorIdentities:
     ) -> None:
         self._get = get or kube.get
         self._authorizer = authorizer
-        self._memory: Memory[tuple[str, str, str], EvaluatorIdentity] = Memory(
-            lambda _: IDENTITY_S, size=size, clock=clock
+        # A refusal is kept as its sentence: a pod that is refused and asks again costs no request each time.
+        self._memory: Memory[tuple[str, str, str], EvaluatorIdentity | str] = Memory(
+            lambda found: REFUSAL_S if isinstance(found, str) else IDENTITY_S, size=size, clock=clock
         )
 
     async def resolve(self, metadata: Mapping[str, str]) -> EvaluatorIdentity:
@@ -97,14 +99,20 @@ class EvaluatorIdentities:
         pod_name, pod_uid = _one(extra, POD_NAME_KEY), _one(extra, POD_UID_KEY)
         namespace = caller.username.removeprefix(_ACCOUNT).partition(":")[0]
         if caller.username.startswith(_ACCOUNT) and pod_name and pod_uid:
-            try:
-                key = (namespace, pod_name, pod_uid)
-                return await self._memory.get(key, lambda: self._chain(namespace, pod_name, pod_uid))
-            except CallRefusedError as refusal:
-                # A pod of somebody's own making may still have been given the right; else its own refusal says more.
-                if not wished or not await self._right(caller, wished):
-                    raise refusal from None
+            key = (namespace, pod_name, pod_uid)
+            found = await self._memory.get(key, lambda: self._looked_up(namespace, pod_name, pod_uid))
+            if isinstance(found, EvaluatorIdentity):
+                return found
+            # A pod of somebody's own making may still have been given the right; else its own refusal says more.
+            if not wished or not await self._right(caller, wished):
+                raise _denied(found)
         return await self._outside(caller, wished)
+
+    async def _looked_up(self, namespace: str, name: str, uid: str) -> EvaluatorIdentity | str:
+        try:
+            return await self._chain(namespace, name, uid)
+        except CallRefusedError as refusal:
+            return str(refusal)
 
     async def _chain(self, namespace: str, name: str, uid: str) -> EvaluatorIdentity:
         pod = await self._owner(PODS, namespace, name, uid, f"pod {namespace}/{name}")
