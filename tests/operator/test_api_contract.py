@@ -54,7 +54,8 @@ def version(item: JsonObject) -> str:
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    # A garbage collector looks for new custom resources only every 30 s.
+    async with asyncio.timeout(90):
         while not await condition():  # noqa: ASYNC110  (a cluster sets no event)
             await asyncio.sleep(0.05)
 
