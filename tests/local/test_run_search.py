@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from xnas_core.api import load_search
-from xnas_core.errors import InvalidInputError
+from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.local import RunOptions, open_search
 from xnas_core.local.contract import Level, RunOutcome, RunProgress, RunStarted
+from xnas_core.local.folder import OutputFolder
 from xnas_core.local.runner import run_search
 from xnas_core.search.view import SearchView
 
@@ -191,6 +192,19 @@ def test_a_killed_evaluator_is_replaced_and_nothing_is_lost(tmp_path: Path, tabl
     output = tmp_path / "out"
     run_search(load_search(table / "search.yaml"), table / "search.yaml", output, RunOptions(slots=2), killer)
     assert killer.killed
+    assert _facts(open_search(output)) == _facts(open_search(undisturbed))
+
+
+def test_a_run_that_cannot_store_results_stops_and_goes_on_once_it_can(table: Path, undisturbed: Path) -> None:
+    output = table / "refused"
+    OutputFolder(output).claim("table")
+    # In place of a full disk, where the journal's small segments may still find room.
+    (output / "candidates").write_text("in the way")
+    with pytest.raises(StoreError, match="a file is in the way"):
+        _run(table / "search.yaml", output)
+    assert sum(len(c.history) for c in open_search(output).candidates) < 10
+    (output / "candidates").unlink()
+    assert _run(table / "search.yaml", output).state == "Complete"
     assert _facts(open_search(output)) == _facts(open_search(undisturbed))
 
 

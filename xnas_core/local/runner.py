@@ -17,6 +17,7 @@ from xnas_core.api import ArchitectureSearch, ArchitectureSearchSpec, resolve_pa
 from xnas_core.artifacts.retention import remove, remove_spent, spent_states, without_spent
 from xnas_core.dispatch.grants import FolderGrants
 from xnas_core.dispatch.server import DispatchServer
+from xnas_core.errors import StoreError
 from xnas_core.journal import Journal
 from xnas_core.local.acceptance import accept, check_data, check_unchanged
 from xnas_core.local.contract import RunningAttempt, RunObserver, RunOptions, RunOutcome, RunProgress, RunStarted
@@ -25,6 +26,7 @@ from xnas_core.local.evaluator_process import EvaluatorProcess, socket_folder
 from xnas_core.local.folder import OutputFolder, SearchIdentity
 from xnas_core.local.outputs import write_outputs
 from xnas_core.search.engine import Engine
+from xnas_core.search.ledger import RUNNING, SUCCEEDED, Attempt
 from xnas_core.search.loop import LoopOutcome, SearchLoop
 from xnas_core.search.recovery import recover
 from xnas_core.search.viewing import record, view
@@ -32,6 +34,8 @@ from xnas_core.tasks import EndReason, EvaluationConfig, Progress
 
 _PROGRESS_SECONDS = 0.1
 _SERVER_GRACE_SECONDS = 5.0
+_REFUSALS = 3
+"""Attempts here that could not write their objects, none having succeeded between them, after which the run stops."""
 
 
 @dataclass(slots=True)
@@ -115,6 +119,8 @@ class _Run:
         self._last_progress = 0.0
         self._states_removed = len(self._engine.arrivals)
         self._local: set[str] = set()
+        self._watched: list[Attempt] = []
+        self._refused = 0
 
     async def run(self) -> LoopOutcome:
         engine = self._engine
@@ -230,11 +236,29 @@ class _Run:
         self._tell()
 
     def _turned(self) -> None:
+        self._check_store()
         finished = self._engine.arrivals[self._states_removed :]
         self._states_removed = len(self._engine.arrivals)
         for number in finished if not self._engine.problem.graph_only else ():
             remove(spent_states(record(self._engine, number)), self._prepared.folder.store)
         self._tell(always=bool(finished))
+
+    def _check_store(self) -> None:
+        """Stop where nothing can be written any more: to try again would use up the limits of every candidate.
+
+        Raises:
+            StoreError: as the attempts said.
+        """
+        ended = [attempt for attempt in self._watched if attempt.outcome != RUNNING]
+        self._watched = [attempt for task in self._engine.ledger.running() if (attempt := task.running())]
+        if any(attempt.outcome == SUCCEEDED for attempt in ended):
+            self._refused = 0
+        for attempt in ended:
+            # One from elsewhere may lack the folder, or its own disk be full; this run goes on without it.
+            if attempt.outcome == EndReason.STORE_UNAVAILABLE.value and attempt.evaluator in self._local:
+                self._refused += 1
+                if self._refused == _REFUSALS:
+                    raise StoreError(attempt.message)
 
     def _tell(self, *, always: bool = False) -> None:
         now = time.monotonic()
