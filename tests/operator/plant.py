@@ -16,8 +16,9 @@ from xnas_core.testing.fake_evaluator import FakeEvaluator
 from xnas_core.testing.fake_kubelet import FakeKubelet
 from xnas_core.testing.memory_store import MemoryStore
 from xnas_core.testing.waiting import until
+from xnas_operator.auth import EvaluatorIdentity
 from xnas_operator.controller import SearchController, Surroundings
-from xnas_operator.door import ClusterDoor, EvaluatorCaller
+from xnas_operator.door import ClusterDoor
 from xnas_operator.kube import KubeClient
 from xnas_operator.kube.resources import SEARCHES
 from xnas_operator.manifests.defaults import EvaluatorDefaults
@@ -57,7 +58,7 @@ class TokenIdentifier:
     def __init__(self, api: FakeApi) -> None:
         self._api = api
 
-    async def identify(self, metadata: Mapping[str, str]) -> EvaluatorCaller:
+    async def resolve(self, metadata: Mapping[str, str]) -> EvaluatorIdentity:
         review = self._api.identities.review_token(
             {"token": metadata.get("authorization", "").removeprefix("Bearer "), "audiences": ["xnas"]}
         )
@@ -65,7 +66,8 @@ class TokenIdentifier:
             raise CallRefusedError("unauthenticated", review["error"])
         (name,) = review["user"]["extra"]["authentication.kubernetes.io/pod-name"]
         pod = next(item for item in self._api.items("pods") if item["metadata"]["name"] == name)
-        return EvaluatorCaller(pod["metadata"]["labels"]["xnas.dev/search-uid"], name)
+        labels = pod["metadata"]["labels"]
+        return EvaluatorIdentity("team", labels["xnas.dev/search"], labels["xnas.dev/search-uid"], name)
 
 
 @dataclass

@@ -1,0 +1,172 @@
+"""What SearchService serves: the resource from the API server, the search from its controller, objects from the store.
+
+The operator does not impersonate (docs/adr/0006): it asks whether the caller may, and then acts itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import AsyncIterator
+
+from xnas_core.artifacts.s3 import S3Store
+from xnas_core.errors import InvalidInputError
+from xnas_core.search.view import SearchView
+from xnas_core.service.errors import (
+    AlreadyExistsError,
+    ChangedMeanwhileError,
+    ForbiddenError,
+    InvalidTokenError,
+    NotFoundError,
+    UnavailableError,
+)
+from xnas_core.service.interface import ArtifactContent, Caller, Manifest, ManifestPage
+from xnas_core.service.values import SearchMoment
+from xnas_core.tasks import TaskKind
+from xnas_operator import kube as k8s
+from xnas_operator.auth import KubeAuthorizer
+from xnas_operator.controller import SearchController
+from xnas_operator.kube import SEARCHES, KubeClient
+from xnas_operator.kube.errors import ConflictError, InvalidError, KubeError
+from xnas_operator.searches import Searches
+
+
+class ClusterBackend:
+    """See SearchBackend."""
+
+    def __init__(self, kube: KubeClient, searches: Searches, store: S3Store, authorizer: KubeAuthorizer) -> None:
+        self._kube = kube
+        self._searches = searches
+        self._store = store
+        self._authorizer = authorizer
+
+    async def create(self, manifest: Manifest, caller: Caller) -> Manifest:
+        """See SearchBackend.create. Whoever makes a search makes pods, so the caller must be allowed to make Jobs."""
+        namespace = str(manifest["metadata"]["namespace"])
+        if not await self._authorizer.may(caller, "create", namespace, group="batch", resource="jobs"):
+            raise ForbiddenError(
+                f"{caller.username} may not create Jobs in namespace {namespace}, and a search runs one; "
+                "ask the administrator for that right"
+            )
+        try:
+            return await self._kube.create(SEARCHES, namespace, manifest)
+        except KubeError as error:
+            raise _explained(error, f"{namespace}/{manifest['metadata'].get('name')}") from error
+
+    async def get(self, namespace: str, name: str) -> Manifest:
+        """See SearchBackend.get."""
+        try:
+            return await self._kube.get(SEARCHES, namespace, name)
+        except KubeError as error:
+            raise _explained(error, f"{namespace}/{name}") from error
+
+    async def list(self, namespace: str, limit: int, token: str) -> ManifestPage:
+        """See SearchBackend.list."""
+        after = _read_token(token)
+        try:
+            items = (await self._kube.list(SEARCHES, namespace)).items
+        except KubeError as error:
+            raise _explained(error, namespace) from error
+        rest = sorted((item for item in items if _place(item) > after), key=_place)
+        page = rest[:limit]
+        return ManifestPage(tuple(page), _token(_place(page[-1])) if len(rest) > limit else "")
+
+    async def update(self, namespace: str, name: str, spec_patch: Manifest, caller: Caller) -> Manifest:
+        """See SearchBackend.update. The service has asked whether the caller may."""
+        del caller
+        try:
+            return await self._kube.merge_patch(SEARCHES, namespace, name, {"spec": dict(spec_patch)})
+        except KubeError as error:
+            raise _explained(error, f"{namespace}/{name}") from error
+
+    async def delete(self, namespace: str, name: str, uid: str, caller: Caller) -> None:
+        """See SearchBackend.delete. The service has asked whether the caller may."""
+        del caller
+        try:
+            found = await self._kube.delete(SEARCHES, namespace, name, uid=uid or None)
+        except KubeError as error:
+            raise _explained(error, f"{namespace}/{name}") from error
+        if not found:
+            raise _absent(f"{namespace}/{name}")
+
+    async def moment(self, namespace: str, name: str) -> SearchMoment:
+        """See SearchBackend.moment."""
+        return await (await self._controller(namespace, name)).feed.moment()
+
+    async def view(self, namespace: str, name: str) -> SearchView:
+        """See SearchBackend.view."""
+        return await (await self._controller(namespace, name)).feed.view()
+
+    async def watch(self, namespace: str, name: str) -> AsyncIterator[SearchMoment]:
+        """See SearchBackend.watch."""
+        controller = await self._controller(namespace, name)
+        async for moment in controller.feed.watch():
+            yield moment
+
+    async def artifact(self, namespace: str, name: str, key: str) -> ArtifactContent:
+        """See SearchBackend.artifact."""
+        controller = await self._controller(namespace, name)
+        store = self._store.below(controller.identity.root)
+        try:
+            data = await asyncio.to_thread(store.get, key)
+        except KeyError as error:
+            raise NotFoundError(f"the search {namespace}/{name} has no object {key}") from error
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield data
+
+        return ArtifactContent(len(data), hashlib.sha256(data).hexdigest(), chunks())
+
+    async def request_task(
+        self, namespace: str, name: str, candidate: str, kind: TaskKind, parameters: Manifest, caller: Caller
+    ) -> None:
+        """See SearchBackend.request_task. Evaluators carry out none of the tasks on demand yet."""
+        del parameters, caller
+        await self._controller(namespace, name)
+        raise InvalidInputError(f"{kind} of {candidate} is not possible: this version has no tasks on demand yet")
+
+    async def _controller(self, namespace: str, name: str) -> SearchController:
+        controller = self._searches.find(namespace, name)
+        if controller is None:
+            await self.get(namespace, name)
+            raise UnavailableError(f"the search {namespace}/{name} is not served yet; try again")
+        return controller
+
+
+def _place(item: Manifest) -> tuple[str, str]:
+    return str(item["metadata"]["namespace"]), str(item["metadata"]["name"])
+
+
+def _token(place: tuple[str, str]) -> str:
+    return base64.urlsafe_b64encode("/".join(place).encode()).decode()
+
+
+def _read_token(token: str) -> tuple[str, str]:
+    try:
+        namespace, _, name = base64.urlsafe_b64decode(token.encode()).decode().partition("/")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise InvalidTokenError("the page token is none of this service; start with an empty one") from error
+    if token and not name:
+        raise InvalidTokenError("the page token is none of this service; start with an empty one")
+    return namespace, name
+
+
+def _absent(what: str) -> NotFoundError:
+    return NotFoundError(f"there is no search {what}")
+
+
+def _explained(error: KubeError, what: str) -> Exception:
+    """Return the service's error for one of the API server's."""
+    if isinstance(error, k8s.NotFoundError):
+        return _absent(what)
+    if isinstance(error, k8s.AlreadyExistsError):
+        return AlreadyExistsError(f"there is a search {what} already")
+    if isinstance(error, ConflictError):
+        return ChangedMeanwhileError(f"the search {what} has changed meanwhile: {error}")
+    if isinstance(error, InvalidError):
+        return InvalidInputError(str(error))
+    if isinstance(error, k8s.ForbiddenError):
+        return ForbiddenError(str(error))
+    return UnavailableError(f"the API server does not answer: {error}")
