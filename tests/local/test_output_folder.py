@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from xnas_core.artifacts.folder import FolderStore
 from xnas_core.errors import IntegrityError, InvalidInputError, StoreError
 from xnas_core.local.folder import FolderInUseError, OutputFolder
 
@@ -18,6 +19,15 @@ from xnas_core.local.folder import FolderInUseError, OutputFolder
 def test_identity_is_written_once(tmp_path: Path) -> None:
     first = OutputFolder(tmp_path / "run").claim("fashion")
     assert OutputFolder(tmp_path / "run").claim("fashion") == first
+
+
+def test_an_identity_that_is_there_needs_no_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> bool:
+        raise StoreError("the disk is full")
+
+    first = OutputFolder(tmp_path).claim("fashion")
+    monkeypatch.setattr(FolderStore, "create", full)
+    assert OutputFolder(tmp_path).claim("fashion") == first
 
 
 def test_another_search_is_refused_by_name(tmp_path: Path) -> None:

@@ -84,9 +84,12 @@ class OutputFolder:
         Raises:
             InvalidInputError: the folder belongs to a search of another name.
         """
-        document = {"schema": _SCHEMA, "searchId": str(uuid.uuid4()), "name": name, "createdAt": time.time()}
-        self.store.create(keys.SEARCH, json.dumps(document, indent=1).encode())
         identity = self.identity()
+        if identity is None:
+            document = {"schema": _SCHEMA, "searchId": str(uuid.uuid4()), "name": name, "createdAt": time.time()}
+            self.store.create(keys.SEARCH, json.dumps(document, indent=1).encode())
+            # Read again: of two that create it, one does not.
+            identity = self.identity()
         if identity is None:
             raise StoreError(f"{self.path / keys.SEARCH} vanished while it was read")
         if identity.name != name:
