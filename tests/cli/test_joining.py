@@ -1,4 +1,4 @@
-"""The token of a listening run: in a file for its owner only, gone at the end."""
+"""The token of a listening run: in a file for its owner only, the same for the next run, gone with the search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xnas_core.cli.joining import TOKEN_FILE, JoiningObserver, read_token
+from xnas_core.cli.joining import TOKEN_FILE, JoiningObserver, earlier_token, read_token
 from xnas_core.errors import InvalidInputError
 from xnas_core.local.contract import Level, RunProgress, RunStarted
 
@@ -30,18 +30,38 @@ class Heard:
         self.messages.append(text)
 
 
-def test_the_file_is_private_and_goes_with_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("over", [True, False])
+def test_the_file_is_private_and_goes_with_the_search(over: bool, tmp_path: Path) -> None:
     heard, file = Heard(), tmp_path / TOKEN_FILE
     with JoiningObserver(heard, tmp_path, keep_token=False) as joining:
         joining.on_started(STARTED)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert read_token(file) == STARTED.token
-    assert not file.exists()
+        if over:
+            joining.over()
+    assert file.exists() is not over
+    assert earlier_token(tmp_path) == (None if over else STARTED.token)
     assert heard.messages == [
         "started x",
         f"evaluators join with: xnas evaluator --connect 127.0.0.1:7411 --token-file {file}",
     ]
     assert "secret" not in "".join(heard.messages)
+
+
+def test_a_token_that_others_may_have_written_or_read_is_not_used_again(tmp_path: Path) -> None:
+    file = tmp_path / TOKEN_FILE
+    assert earlier_token(tmp_path) is None
+    file.write_text("secret-token-of-a-run\n")
+    file.chmod(0o640)
+    assert earlier_token(tmp_path) is None
+    file.chmod(0o600)
+    assert earlier_token(tmp_path) == "secret-token-of-a-run"
+    file.write_text("short")
+    assert earlier_token(tmp_path) is None
+    file.rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_text("secret-token-of-a-run")
+    file.symlink_to(tmp_path / "elsewhere")
+    assert earlier_token(tmp_path) is None
 
 
 def test_an_old_file_or_a_link_in_its_place_is_replaced(tmp_path: Path) -> None:

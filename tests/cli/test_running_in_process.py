@@ -91,7 +91,20 @@ def test_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         f"xnas run {folder / 'search.yaml'} --output {folder / 'out'} --slots 2 --device cpu --listen 127.0.0.1:7"
     )
     assert "xnas evaluator --connect 127.0.0.1:7 --token-file" in told.err
+    # Evaluators wait for the next run, which knows them by the same token; the search's end takes it away.
+    token = (folder / "out" / ".evaluator-token").read_text().strip()
+    _, fake = _run(folder, monkeypatch, view, "Complete", *options)
+    assert fake.options == RunOptions(slots=2, device="cpu", listen="127.0.0.1:7", token=token)
     assert not (folder / "out" / ".evaluator-token").exists()
+
+
+def test_a_stopped_run_says_the_users_own_token_file_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "token").write_text("0123456789abcdef")
+    view = sample_search(60, state=SearchState.RUNNING).view
+    options = ("--listen", "127.0.0.1:7", "--token-file", str(folder / "token"))
+    told, fake = _run(folder, monkeypatch, view, "Stopped", *options)
+    assert fake.options == RunOptions(listen="127.0.0.1:7", token="0123456789abcdef")
+    assert told.err.splitlines()[-1].endswith(f"--listen 127.0.0.1:7 --token-file {folder / 'token'}")
 
 
 def test_suspended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -15,7 +16,7 @@ from xnas_core.api.validate import load_search, load_searches
 from xnas_core.cli import exit_codes, terminal
 from xnas_core.cli.documents import search_document
 from xnas_core.cli.evaluator_side import require_evaluator
-from xnas_core.cli.joining import JoiningObserver, read_token
+from xnas_core.cli.joining import JoiningObserver, earlier_token, read_token
 from xnas_core.cli.logs import turning_points
 from xnas_core.cli.session import Session
 from xnas_core.cli.summary import state_line
@@ -47,6 +48,7 @@ class Run:
         self._output = output
         if token_file is not None and listen is None:
             raise InvalidInputError("--token-file is of use with --listen only; name an address, or leave it out")
+        self._token_file = token_file
         token = read_token(token_file) if token_file is not None else None
         self._options = RunOptions(slots=slots, device=device, listen=listen, token=token)
 
@@ -89,9 +91,15 @@ class Run:
             return self._observed(search, display)
 
     def _observed(self, search: ArchitectureSearch, observer: RunObserver) -> RunOutcome:
-        joining_observer = JoiningObserver(observer, self._output, keep_token=self._options.token is not None)
+        options = self._options
+        joining_observer = JoiningObserver(observer, self._output, keep_token=options.token is not None)
+        if options.listen is not None and options.token is None:
+            options = replace(options, token=earlier_token(self._output))
         with collector.relaxed(), joining_observer as joining:
-            return run_search(search, self._file, self._output, self._options, joining)
+            outcome = run_search(search, self._file, self._output, options, joining)
+            if outcome.state != "Stopped":
+                joining.over()
+            return outcome
 
     def _document(self, view: SearchView, outcome: RunOutcome) -> dict[str, object]:
         return {
@@ -128,6 +136,8 @@ class Run:
             command += ["--device", self._options.device]
         if self._options.listen is not None:
             command += ["--listen", self._options.listen]
+        if self._token_file is not None:
+            command += ["--token-file", str(self._token_file)]
         typer.echo(f"stopped; nothing that was finished is lost. Go on with:\n  {shlex.join(command)}", err=True)
 
 
