@@ -146,7 +146,7 @@ def test_the_evaluator_takes_the_place_of_the_command(tmp_path: Path, monkeypatc
     assert started == [
         [
             sys.executable, "-m", "xnas_evaluator.agent", "--connect", "box:7411", "--slots", "3", "--device", "cpu",
-            "--token-file", str(tmp_path / "token"),
+            "--give-up-seconds", "600", "--token-file", str(tmp_path / "token"),
         ]
     ]  # fmt: skip
 

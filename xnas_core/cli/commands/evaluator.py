@@ -12,7 +12,9 @@ from xnas_core.cli.session import begin
 
 EXAMPLE = """Example:
   xnas run search.yaml --output runs/first --listen 0.0.0.0:7411
-  xnas evaluator --connect HOST:7411 --token-file token     (in another terminal, or on another machine)"""
+  xnas evaluator --connect HOST:7411 --token-file token     (in another terminal, or on another machine)
+
+More exit codes: 4 the run is gone, 5 it refused this evaluator."""
 
 Connect = Annotated[
     str, typer.Option("--connect", metavar="ADDRESS", help="HOST:PORT or unix:PATH of a run.", show_default=False)
@@ -22,6 +24,9 @@ TokenFile = Annotated[
     Path | None,
     typer.Option("--token-file", metavar="FILE", help="File with the run's token; TCP needs one.", show_default=False),
 ]
+GiveUp = Annotated[
+    int, typer.Option("--give-up-seconds", min=1, max=604_800, help="End when the run is silent for so long.")
+]
 
 
 def evaluator(
@@ -30,10 +35,12 @@ def evaluator(
     slots: Slots = 1,
     device: Device = Place.AUTO,
     token_file: TokenFile = None,
+    give_up_seconds: GiveUp = 600,
 ) -> None:
     """Join a running search from another terminal or machine, and train candidates for it.
 
-    Ctrl-C hands back what is being trained; nothing that was finished is lost.
+    Ctrl-C hands back what is being trained; nothing that was finished is lost. Where the run is stopped or the network
+    is gone, what is being trained is finished, and the evaluator waits for the run to come back.
     """
     import os
     import sys
@@ -48,7 +55,7 @@ def evaluator(
             f"there is no token file {token_file}; `xnas run --listen` says where it puts the token"
         )
     command = [sys.executable, "-m", "xnas_evaluator.agent", "--connect", connect]
-    command += ["--slots", str(slots), "--device", device.value]
+    command += ["--slots", str(slots), "--device", device.value, "--give-up-seconds", str(give_up_seconds)]
     if token_file is not None:
         command += ["--token-file", str(token_file)]
     sys.stdout.flush()
