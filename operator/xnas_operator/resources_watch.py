@@ -85,7 +85,9 @@ class ResourcesWatch:
         # By default kopf asks for the user's name, which a container's user has none of.
         who: dict[str, Any] = {"identity": f"{FIELD_MANAGER}/{uuid.uuid4()}"}
         where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
-        asyncio.run(kopf.operator(registry=registry, settings=settings, standalone=True, stop_flag=self._stop, **who, **where))
+        asyncio.run(
+            kopf.operator(registry=registry, settings=settings, standalone=True, stop_flag=self._stop, **who, **where)
+        )
 
     def _hear(self, kind: str | None, body: JsonObject) -> None:
         uid = body["metadata"]["uid"]
