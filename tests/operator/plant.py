@@ -101,7 +101,8 @@ class Plant:
             "store": self.store,
             "grants": _NoGrants,
             "defaults": lambda: EvaluatorDefaults(address="xnas:8443", image="evaluator", ca_pem="ca"),
-            "times": LeaseTimes(0.5, 1.0),
+            # Longer than the second between two looks at silent evaluators, as in any real setting.
+            "times": LeaseTimes(0.5, 5.0),
             "bucket": "bucket",
             "prefix": "",
             "may_read": lambda _namespace, _uri: False,
