@@ -49,8 +49,3 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             yield Site(client, path, namespace)
         finally:
             await client.delete(NAMESPACES, "", namespace)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """The marker of tests that need a cluster."""
-    config.addinivalue_line("markers", "e2e: needs a cluster, found by KUBECONFIG")
