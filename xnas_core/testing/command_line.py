@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -87,6 +88,8 @@ def xnas_on_terminal(
     process, terminal = pty.fork()
     if process == 0:  # pragma: no cover - the child is another program at once
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        # A parent in the background ignores Ctrl-C, which a child would inherit.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         variables = {**os.environ, **_PLAIN, **(environment or {})}
         os.execve(sys.executable, command(*arguments), {name: value for name, value in variables.items() if value})
     written, waiting, searched = b"", list(typed), 0
