@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from xnas_evaluator.explain.colours import colour, overlay, scaled
+from xnas_evaluator.explain.lettering import fit, font
 
 WIDTH = 720
 MAX_ROWS = 40
@@ -59,14 +59,14 @@ def panel(title: str, rows: Sequence[Row], signed: bool) -> bytes:
     height = _HEADER + len(shown) * (_TILE + _GAP) + 44
     canvas = Image.new("RGB", (WIDTH, height), _PAPER)
     draw = ImageDraw.Draw(canvas)
-    font, small = _font(_TEXT), _font(21)
+    letters, small = font(_TEXT), font(21)
     if len(shown) < len(rows):
         title = f"{title} ({len(shown)} of {len(rows)} samples)"
-    draw.text((_GAP, 8), _fit(title, font, WIDTH - 2 * _GAP), _INK, font)
+    draw.text((_GAP, 8), fit(title, letters, WIDTH - 2 * _GAP), _INK, letters)
     for column, caption in enumerate(("image", "attribution", "overlay", " true class, prediction")):
         draw.text((_GAP + column * (_TILE + _GAP), 44), caption, _SOFT, small)
     for number, row in enumerate(shown):
-        _draw_row(canvas, draw, row, _HEADER + number * (_TILE + _GAP), font)
+        _draw_row(canvas, draw, row, _HEADER + number * (_TILE + _GAP), letters)
     _draw_legend(canvas, draw, height - 36, signed, small)
     # A palette makes the file a third as large. The octree is five times as fast, but coarse in colour photographs.
     grey = all(row.image.shape[0] == 1 for row in shown)
@@ -76,7 +76,9 @@ def panel(title: str, rows: Sequence[Row], signed: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int, font: ImageFont.FreeTypeFont) -> None:
+def _draw_row(
+    canvas: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int, letters: ImageFont.FreeTypeFont
+) -> None:
     image, values = _rgb(row.image), scaled(row.attribution)
     for column, tile in enumerate((image, colour(values), overlay(image, values))):
         left = _GAP + column * (_TILE + _GAP)
@@ -92,19 +94,19 @@ def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int
     if row.delta is not None:
         lines.append((f"delta {row.delta:+.2g}", _SOFT))
     for number, (text, ink) in enumerate(lines):
-        draw.text((left, top + 4 + number * 31), _fit(text, font, WIDTH - left - _GAP), ink, font)
+        draw.text((left, top + 4 + number * 31), fit(text, letters, WIDTH - left - _GAP), ink, letters)
 
 
 def _draw_legend(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, signed: bool, font: ImageFont.FreeTypeFont
+    canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, signed: bool, letters: ImageFont.FreeTypeFont
 ) -> None:
     ramp = np.linspace(-1.0 if signed else 0.0, 1.0, 220)[None, :].repeat(24, axis=0)
     left_text, right_text = ("against", "for the class; scaled by row") if signed else ("none", "most; scaled by row")
-    draw.text((_GAP, top - 1), left_text, _SOFT, font)
-    left = _GAP + int(font.getlength(left_text)) + 8
+    draw.text((_GAP, top - 1), left_text, _SOFT, letters)
+    left = _GAP + int(letters.getlength(left_text)) + 8
     canvas.paste(Image.fromarray(colour(ramp)), (left, top))
     left += 220 + 8
-    draw.text((left, top - 1), _fit(right_text, font, WIDTH - left - _GAP), _SOFT, font)
+    draw.text((left, top - 1), fit(right_text, letters, WIDTH - left - _GAP), _SOFT, letters)
 
 
 def _rgb(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -122,19 +124,3 @@ def _enlarged(tile: npt.NDArray[np.uint8]) -> Image.Image:
     ground = Image.new("RGB", (_TILE, _TILE), (225, 225, 225))
     ground.paste(Image.fromarray(tile).resize(size, how), ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2))
     return ground
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # DejaVu Sans comes with matplotlib, which Captum brings: it has Greek and Cyrillic for class names.
-    with as_file(files("matplotlib") / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf") as path:
-        return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
-
-
-def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Return the text on one line, cut with an ellipsis where it is wider than `width` pixels."""
-    line = " ".join(text.split())
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line + "…"

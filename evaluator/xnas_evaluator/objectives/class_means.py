@@ -117,8 +117,27 @@ class ClassMeans:
         gram[where.unsqueeze(1), where.unsqueeze(0)] = inner.cpu()
         return gram
 
+    def means(self, group_by: GroupBy, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return the class means of nodes by name, (K, *shape of the node) float32 on the device.
+
+        Classes without a sample have zeros.
+        """
+        counts = self._counts[group_by]
+        present = counts.nonzero().flatten()
+        values = self._values(self._sums[group_by], counts, present)
+        result = {}
+        for name in names:
+            result[name] = values[name].new_zeros((self._classes, *values[name].shape[1:]))
+            result[name][present] = values[name]
+        return result
+
     def _means(self, sums: Sequence[Tensor], counts: Tensor, present: Tensor) -> list[Tensor]:
         """Return the class means of each counted layer, (K present, ...)."""
+        values = self._values(sums, counts, present)
+        return [values[name] for name in self._counted]
+
+    def _values(self, sums: Sequence[Tensor], counts: Tensor, present: Tensor) -> dict[str, Tensor]:
+        """Return the class means of every node by name, (K present, ...)."""
         graph = self._network.graph
         position = {name: index for index, name in enumerate(self._summed)}
         values: dict[str, Tensor] = {}
@@ -129,7 +148,7 @@ class ClassMeans:
             else:
                 module = self._network.get_submodule(node.name)
                 values[node.name] = module(*[values[name] for name in node.inputs])
-        return [values[name] for name in self._counted]
+        return values
 
 
 def _representatives(graph: Graph) -> dict[str, str]:
