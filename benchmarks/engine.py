@@ -84,7 +84,7 @@ def run_xnas(folder: Path, size: int) -> Marks:
     engine, journal, marks = Engine(started), Journal(FolderStore(folder)), Marks()
     marks.mark(0)
     journal.append([started])
-    asyncio.run(SearchLoop(engine, journal, None, on_turn=lambda: marks.mark(len(engine.candidates))).run())
+    asyncio.run(SearchLoop(engine, journal, None, on_turn=lambda _: marks.mark(len(engine.candidates))).run())
     if len(engine.candidates) != size:
         raise RuntimeError(f"{len(engine.candidates)} candidates instead of {size}")
     return marks

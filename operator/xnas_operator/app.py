@@ -21,9 +21,9 @@ from xnas_core.service.wire import SERVICE
 from xnas_operator.auth import EvaluatorIdentities, KubeAuthorizer, TokenAuthenticator
 from xnas_operator.backend import ClusterBackend
 from xnas_operator.certificates import CertificateKeeper, Policy
-from xnas_operator.controller import Surroundings
 from xnas_operator.door import ClusterDoor
 from xnas_operator.http import Heartbeat, Heartbeats, HttpServer, Readiness
+from xnas_operator.known import Surroundings
 from xnas_operator.kube import KubeClient
 from xnas_operator.lease import ElectionTimes, LeaseElector, holder_identity
 from xnas_operator.lease_label import ActiveLabel
@@ -152,6 +152,7 @@ class Operator:
             prefix=settings.store.prefix,
             may_read=settings.may_read,
             synced=lambda: watches.synced,
+            metrics=self.metrics,
         )
         searches = Searches(around, settings.watches)
         beats: dict[str, Heartbeat] = {}

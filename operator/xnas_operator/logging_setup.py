@@ -28,7 +28,7 @@ _SECRET_TEXT = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.DOTALL,
 )
-_QUIET = ("aiohttp.access", "kubernetes", "urllib3", "kopf._cogs.clients.watching")
+_QUIET = ("aiohttp.access", "kubernetes", "urllib3", "kopf")
 """They tell each request; warnings of theirs are enough, unless the level is debug."""
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from xnas_operator.controller import SearchController, Surroundings
+from xnas_operator.controller import SearchController
+from xnas_operator.known import Surroundings
 from xnas_operator.kube.resources import JsonObject
 from xnas_operator.manifests.names import UID_LABEL
 
@@ -46,7 +47,7 @@ class Searches:
                 controller.vanished()
         elif controller is None and not self._closing:
             self._begin(body)
-        elif controller is not None and _newer(body, controller.body):
+        elif controller is not None and _newer(body, controller.known.body):
             controller.observe(body)
 
     def saw_job(self, kind: str, job: JsonObject) -> None:
@@ -115,7 +116,7 @@ class Searches:
 
     def _begin_again(self, uid: str, failed: SearchController) -> None:
         if self._controllers.get(uid) is failed and not self._closing:
-            self._begin(failed.body)
+            self._begin(failed.known.body)
 
     async def close(self) -> None:
         """Stop running searches here; evaluators go on and look for the next operator."""

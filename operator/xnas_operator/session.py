@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from xnas_core.journal import Journal
 from xnas_core.report.publish import publish
 from xnas_core.search.acceptance import first_event
 from xnas_core.search.engine import Engine
+from xnas_core.search.events import Event
 from xnas_core.search.loop import LoopOutcome, SearchLoop
 from xnas_core.search.recovery import recover
 from xnas_core.search.viewing import record, view
@@ -63,7 +64,7 @@ class SearchSession:
         store: below the search's root.
         grants: of the same root.
         feed: shows the engine to callers; it outlives the session.
-        on_turn: called after each turn of the loop that changed something.
+        on_turn: called with the events of each turn of the loop that changed something.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class SearchSession:
         grants: GrantSource,
         times: LeaseTimes,
         feed: EngineFeed,
-        on_turn: Callable[[], None],
+        on_turn: Callable[[Sequence[Event]], None],
     ) -> None:
         self.identity = identity
         self.store = store
@@ -170,7 +171,7 @@ class SearchSession:
         if self._loop is not None:
             self._loop.change_limits(spec)
 
-    def _turned(self) -> None:
+    def _turned(self, events: Sequence[Event]) -> None:
         engine = self.engine
         if engine is None:
             return
@@ -179,7 +180,7 @@ class SearchSession:
                 self._spent += spent_states(record(engine, number))
         self._swept = len(engine.arrivals)
         self._feed.changed()
-        self._on_turn()
+        self._on_turn(events)
 
     async def _sweep(self) -> None:
         """Remove training states of evaluations that have ended; what stays behind only takes room."""

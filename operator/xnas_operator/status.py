@@ -1,4 +1,4 @@
-"""The status of a search from what is known of it, and the smallest patch that brings the old one up to date.
+"""The status of a search from what is known of it.
 
 The size has a bound for any number of candidates: the front is cut to FRONT_LIMIT members and FRONT_BYTES, messages to
 MESSAGE_BYTES each.
@@ -135,17 +135,6 @@ def make_status(old: Mapping[str, Any] | None, here: Situation, now: datetime) -
     )
 
 
-def status_patch(old: Mapping[str, Any] | None, new: ArchitectureSearchStatus) -> dict[str, Any] | None:
-    """Return the smallest JSON merge patch for the status subresource, or None when nothing is to change.
-
-    Args:
-        old: the status document that the resource has.
-        new: what it should be.
-    """
-    changes = _difference(old or {}, new.to_document())
-    return {"status": changes} if changes else None
-
-
 def store_uris(bucket: str, root: str) -> tuple[str, str]:
     """Return where a search's artifacts and its report lie.
 
@@ -155,18 +144,6 @@ def store_uris(bucket: str, root: str) -> tuple[str, str]:
     """
     base = f"s3://{bucket}/{root.strip('/')}/"
     return base, base + keys.REPORT
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    changes: dict[str, Any] = {key: None for key in old if key not in new and old[key] is not None}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            if below := _difference(before, value):
-                changes[key] = below
-        elif before != value:
-            changes[key] = value
-    return changes
 
 
 def _word(here: Situation) -> StateWord:

@@ -17,8 +17,9 @@ from xnas_core.testing.fake_kubelet import FakeKubelet
 from xnas_core.testing.memory_store import MemoryStore
 from xnas_core.testing.waiting import until
 from xnas_operator.auth import EvaluatorIdentity
-from xnas_operator.controller import SearchController, Surroundings
+from xnas_operator.controller import SearchController
 from xnas_operator.door import ClusterDoor
+from xnas_operator.known import Surroundings
 from xnas_operator.kube import KubeClient
 from xnas_operator.kube.resources import SEARCHES
 from xnas_operator.manifests.defaults import EvaluatorDefaults

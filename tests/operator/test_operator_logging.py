@@ -77,7 +77,7 @@ async def test_tasks_keep_what_was_bound_where_they_began(lines: Any) -> None:
 
 def test_kopf_names_its_object(lines: Any) -> None:
     about = {"namespace": "team", "name": "digits", "kind": "ArchitectureSearch"}
-    logging.getLogger("kopf.objects").info("Handler succeeded", extra={"k8s_ref": about})
+    logging.getLogger("kopf.objects").warning("Handler failed", extra={"k8s_ref": about})
     (line,) = lines()
     assert (line["namespace"], line["search"], line["logger"]) == ("team", "digits", "kopf.objects")
 

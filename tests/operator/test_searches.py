@@ -17,7 +17,7 @@ from xnas_core.testing.fake_api import FakeApi, Fault
 from xnas_core.testing.fake_evaluator import FakeEvaluator, Outcome
 from xnas_core.testing.memory_store import Fault as StoreFault
 from xnas_core.testing.waiting import until
-from xnas_operator.controller import FINALIZER
+from xnas_operator.artifact_keeping import FINALIZER
 from xnas_operator.kube import KubeClient
 
 SLOW = 0.15

@@ -27,7 +27,7 @@ from xnas_core.search.view import SearchProgress, SearchState
 from xnas_core.search.viewing import view
 from xnas_operator.conditions import Finding, Pool
 from xnas_operator.facts import EngineFacts, engine_facts
-from xnas_operator.status import STATUS_BYTES, Situation, Trouble, make_status, status_patch, store_uris
+from xnas_operator.status import STATUS_BYTES, Situation, Trouble, make_status, store_uris
 
 NOW = datetime(2026, 3, 1, 10, 0, 0, 250_000, tzinfo=UTC)
 STARTED = datetime(2026, 3, 1, 9, tzinfo=UTC).timestamp()
@@ -352,7 +352,7 @@ def test_the_size_has_a_bound(
     status = make_status(None, here, NOW)
     document = status.to_document()
     assert len(json.dumps(document)) < STATUS_BYTES
-    assert status_patch(json.loads(json.dumps(document)), make_status(document, here, NOW + timedelta(1))) is None
+    assert make_status(document, here, NOW + timedelta(1)).to_document() == json.loads(json.dumps(document))
 
 
 def test_short_names_leave_room_for_the_whole_limit() -> None:
@@ -360,40 +360,8 @@ def test_short_names_leave_room_for_the_whole_limit() -> None:
     assert len(make_status(None, situation(engine=facts(front=front)), NOW).front) == FRONT_LIMIT
 
 
-def merged(old: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(old) if isinstance(old, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result
-
-
-@pytest.mark.parametrize("before", STATES, ids=lambda row: f"from {row[0]}")
-def test_the_patch_makes_the_new_status_from_the_old(before: Any) -> None:
-    old = make_status(None, before[1], NOW).to_document()
-    for _, here, _, _ in STATES:
-        new = make_status(old, here, NOW + timedelta(minutes=1))
-        patch = status_patch(old, new)
-        assert merged({"status": old}, patch or {})["status"] == new.to_document()
-
-
-def test_the_patch_is_small() -> None:
-    old = make_status(None, situation(engine=facts()), NOW).to_document()
-    progress = replace(facts().progress, running=3)
-    new = make_status(old, situation(engine=facts(progress=progress)), NOW + timedelta(minutes=1))
-    assert status_patch(old, new) == {"status": {"evaluations": {"running": 3}}}
-    assert status_patch(None, new) == {"status": new.to_document()}
-    alien = {**new.to_document(), "fromTheFuture": 1, "completionTime": "2026-03-01T09:00:00Z", "reportUri": None}
-    assert status_patch(alien, new) == {"status": {"fromTheFuture": None, "completionTime": None}}
-
-
 def test_whole_numbers_of_other_languages_are_equal() -> None:
     """JSON from Go has 1000000 where ours has 1000000.0."""
     new = make_status(None, situation(engine=facts()), NOW)
     old = json.loads(json.dumps(new.to_document()).replace("1000000.0", "1000000"))
-    assert status_patch(old, new) is None
+    assert new.to_document() == old

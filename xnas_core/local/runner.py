@@ -9,7 +9,7 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from xnas_core.local.evaluator_process import EvaluatorProcess, socket_folder
 from xnas_core.local.folder import OutputFolder, SearchIdentity
 from xnas_core.local.outputs import write_outputs
 from xnas_core.search.engine import Engine
+from xnas_core.search.events import Event
 from xnas_core.search.ledger import RUNNING, SUCCEEDED, Attempt
 from xnas_core.search.loop import LoopOutcome, SearchLoop
 from xnas_core.search.recovery import recover
@@ -235,7 +236,7 @@ class _Run:
         self._attempts[progress.task_id] = progress
         self._tell()
 
-    def _turned(self) -> None:
+    def _turned(self, _: Sequence[Event]) -> None:
         self._check_store()
         finished = self._engine.arrivals[self._states_removed :]
         self._states_removed = len(self._engine.arrivals)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from xnas_core.dispatch.interface import (
@@ -33,7 +33,7 @@ class SearchLoop:
         engine: state so far.
         journal: where its events go.
         dispatcher: serves the evaluators; None for searches that need none.
-        on_turn: called after each turn that changed something, when that is durable.
+        on_turn: called with the events of each turn that changed something, when they are durable.
         on_attempt: called with each sign of life of an attempt.
         clock: seconds since the epoch.
     """
@@ -44,7 +44,7 @@ class SearchLoop:
         journal: Journal,
         dispatcher: Dispatcher | None,
         *,
-        on_turn: Callable[[], None] = lambda: None,
+        on_turn: Callable[[Sequence[ev.Event]], None] = lambda _: None,
         on_attempt: Callable[[Progress], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -126,7 +126,7 @@ class SearchLoop:
             for task_id in self._engine.unwanted():
                 self._dispatcher.cancel(task_id)
         if events:
-            self._on_turn()
+            self._on_turn(events)
         return bool(events)
 
     def _note(self, event: ev.Event, events: list[ev.Event]) -> None:

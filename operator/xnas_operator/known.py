@@ -1,0 +1,84 @@
+"""What the parts of one search's controller share: the resource, and what is known and wanted of its search."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from xnas_core.api.status import ConditionReason
+from xnas_core.artifacts.store import ObjectStore
+from xnas_core.dispatch.grants import GrantSource
+from xnas_operator import kube_events
+from xnas_operator.conditions import Finding
+from xnas_operator.kube.client import KubeClient
+from xnas_operator.kube.resources import JsonObject
+from xnas_operator.manifests.defaults import EvaluatorDefaults
+from xnas_operator.manifests.names import Owner
+from xnas_operator.metrics import Metrics
+from xnas_operator.session import LeaseTimes, SearchSession
+from xnas_operator.status import Trouble
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all searches share.
+
+    Attributes:
+        store: makes the store below a search's root.
+        grants: makes the source of grants below a search's root.
+        defaults: of evaluator pods, as they are now (the certificate authority may change).
+        bucket: name of the bucket; prefix: of all keys in it.
+        may_read: whether searches of a namespace may read data at an s3:// URI.
+        synced: whether all Jobs and pods were listed once, so that what is not known is not there.
+    """
+
+    kube: KubeClient
+    store: Callable[[str], ObjectStore]
+    grants: Callable[[str], GrantSource]
+    defaults: Callable[[], EvaluatorDefaults]
+    times: LeaseTimes
+    bucket: str
+    prefix: str
+    may_read: Callable[[str, str], bool]
+    synced: Callable[[], bool]
+    metrics: Metrics = field(default_factory=Metrics)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def tell(self, owner: Owner, kind: kube_events.EventType, reason: str, message: str) -> None:
+        """Make a Kubernetes Event about a search; that it cannot be made is no trouble of the search."""
+        await kube_events.tell(self.kube, owner, kind, reason, message)
+
+
+@dataclass
+class Known:
+    """The state of one controller.
+
+    Attributes:
+        body: the resource as it was seen last.
+        status: its status as it was seen or written last.
+        accepted: the Accepted condition.
+        trouble: what stands in the way, if anything.
+        changed_fields: see Situation.
+        report_uri: where the report lies, once the search's end was published.
+        wants_evaluators: whether there is work; None until the journal was read: evaluators of an earlier life go on
+            meanwhile.
+        session: the search while it is open here.
+        gone: the resource is being deleted, or deleted.
+        dirty: evaluators or status have to be looked at.
+    """
+
+    body: JsonObject
+    status: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Finding = field(
+        default_factory=lambda: Finding.unknown(ConditionReason.AWAITING_EVALUATORS, "the spec is being looked at")
+    )
+    trouble: Trouble | None = None
+    changed_fields: tuple[str, ...] = ()
+    report_uri: str | None = None
+    wants_evaluators: bool | None = None
+    session: SearchSession | None = None
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    dirty: asyncio.Event = field(default_factory=asyncio.Event)
