@@ -19,7 +19,6 @@ _log = structlog.get_logger(__name__)
 
 FINALIZER = "xnas.dev/artifacts"
 """On a resource only while its artifacts must be deleted with it."""
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 
 
 class ArtifactKeeper:
@@ -39,7 +38,7 @@ class ArtifactKeeper:
 
     async def clean_up(self) -> None:
         """Remove the artifacts of a deleted resource that wants it so; then let it go."""
-        wait = _FIRST_WAIT
+        wait = self._around.pace.first_wait
         while FINALIZER in (self._known.body["metadata"].get("finalizers") or []):
             try:
                 await asyncio.to_thread(_empty, self._around.store(self._root))
@@ -49,7 +48,7 @@ class ArtifactKeeper:
             except (StoreError, KubeError) as error:
                 _log.warning("the artifacts could not be removed yet", error=str(error))
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
+                wait = min(2 * wait, self._around.pace.longest_wait)
 
     async def _set(self, finalizers: list[str]) -> None:
         version = self._known.body["metadata"]["resourceVersion"]

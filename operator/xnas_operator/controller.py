@@ -37,8 +37,6 @@ from xnas_operator.upkeep import Upkeep
 
 _log = structlog.get_logger(__name__)
 
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
-
 
 class _AgainError(Exception):
     """The spec changed before anything was accepted: look at it anew."""
@@ -121,7 +119,8 @@ class SearchController:
             self._around.metrics.forget(self.owner.namespace, self.owner.name)
 
     async def _live_again_and_again(self) -> None:
-        wait = _FIRST_WAIT
+        pace = self._around.pace
+        wait = pace.first_wait
         while True:
             began = asyncio.get_running_loop().time()
             self._spec_news.clear()
@@ -137,7 +136,7 @@ class SearchController:
             except IntegrityError as error:
                 self._meet(Trouble("JournalCorrupt", str(error), final=True))
                 await self._tell("Warning", "JournalCorrupt", str(error))
-                wait = _LONGEST_WAIT
+                wait = pace.longest_wait
             except LostOwnershipError as error:
                 self._meet(Trouble("LostOwnership", f"{error}; it is read again"))
             except StoreError as error:
@@ -146,12 +145,12 @@ class SearchController:
                 self._meet(Trouble(error.reason, str(error)))
             finally:
                 await self._end_session(drain=False)
-            if asyncio.get_running_loop().time() - began > 2 * _LONGEST_WAIT:
-                wait = _FIRST_WAIT
+            if asyncio.get_running_loop().time() - began > 2 * pace.longest_wait:
+                wait = pace.first_wait
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._spec_news.wait()
-            wait = min(2 * wait, _LONGEST_WAIT)
+            wait = min(2 * wait, pace.longest_wait)
 
     async def _live(self) -> None:
         known = self.known

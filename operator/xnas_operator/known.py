@@ -22,6 +22,27 @@ from xnas_operator.session import LeaseTimes, SearchSession
 from xnas_operator.status import Trouble
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often things are done, in seconds.
+
+    Attributes:
+        status: between two patches of one status, at least.
+        counts: the same where only counts and the front have changed, so that quick evaluations cost few requests each.
+        look: after so long everything is looked at again, whatever was heard.
+        pending_look: the same while evaluators are missing.
+        first_wait: before the first try after an error; it doubles.
+        longest_wait: between two tries.
+    """
+
+    status: float = 1.0
+    counts: float = 4.0
+    look: float = 30.0
+    pending_look: float = 5.0
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What all searches share.
@@ -45,6 +66,7 @@ class Surroundings:
     may_read: Callable[[str, str], bool]
     synced: Callable[[], bool]
     metrics: Metrics = field(default_factory=Metrics)
+    pace: Pace = Pace()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def tell(self, owner: Owner, kind: kube_events.EventType, reason: str, message: str) -> None:

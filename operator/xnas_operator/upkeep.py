@@ -28,14 +28,6 @@ from xnas_operator.status import Situation, Trouble, make_status
 
 _log = structlog.get_logger(__name__)
 
-STATUS_SECONDS = 1.0
-"""Time between two patches of one status, at least."""
-COUNTS_SECONDS = 4.0
-"""The same where only counts and the front have changed, so that quick evaluations cost few requests each."""
-LOOK_SECONDS = 30.0
-"""Time after which everything is looked at again, whatever was heard."""
-PENDING_LOOK_SECONDS = 5.0
-"""The same while evaluators are missing."""
 _COUNTS = frozenset({"evaluations", "generation", "hypervolume", "front", "frontSize"})
 _OF_ENGINE = _COUNTS | {"startTime", "completionTime"}
 _TOLD = {
@@ -78,7 +70,7 @@ class Upkeep:
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        wait = LOOK_SECONDS
+        wait = self._around.pace.look
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -87,12 +79,12 @@ class Upkeep:
             try:
                 wait = await self._look()
             except NotFoundError:
-                wait = LOOK_SECONDS  # the resource is on its way out, which the watch will say
+                wait = self._around.pace.look  # the resource is on its way out, which the watch will say
             except (KubeError, InvalidInputError) as error:
                 _log.warning("evaluators or status could not be brought up to date", error=str(error))
                 self._known.dirty.set()
-                await asyncio.sleep(2 * STATUS_SECONDS)
-            await asyncio.sleep(STATUS_SECONDS)
+                await asyncio.sleep(2 * self._around.pace.status)
+            await asyncio.sleep(self._around.pace.status)
 
     async def _look(self) -> float:
         """Bring evaluators and status up to date; return after how many seconds to look again."""
@@ -114,7 +106,7 @@ class Upkeep:
         later = await self._patch_status(await self._situation(wanted))
         self._measure()
         missing = wanted > self._connected()
-        return min(later, PENDING_LOOK_SECONDS if missing else LOOK_SECONDS)
+        return min(later, self._around.pace.pending_look if missing else self._around.pace.look)
 
     def _wanted(self) -> int:
         known = self._known
@@ -169,16 +161,16 @@ class Upkeep:
             document |= {key: known.status[key] for key in _OF_ENGINE if key in known.status}
         changed = {key for key in document.keys() | known.status.keys() if document.get(key) != known.status.get(key)}
         if not changed or known.gone.is_set():
-            return LOOK_SECONDS
+            return self._around.pace.look
         now = asyncio.get_running_loop().time()
-        due = self._patched_at + COUNTS_SECONDS - now
+        due = self._patched_at + self._around.pace.counts - now
         if changed <= _COUNTS and due > 0:
             return due
         self._patched_at = now
         space, name = self._owner.namespace, self._owner.name
         patched = await self._around.kube.replace_status(SEARCHES, space, name, document, uid=self._owner.uid)
         known.status = patched.get("status") or {}
-        return LOOK_SECONDS
+        return self._around.pace.look
 
     def _measure(self) -> None:
         """Let the metrics follow."""

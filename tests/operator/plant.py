@@ -19,7 +19,7 @@ from xnas_core.testing.waiting import until
 from xnas_operator.auth import EvaluatorIdentity
 from xnas_operator.controller import SearchController
 from xnas_operator.door import ClusterDoor
-from xnas_operator.known import Surroundings
+from xnas_operator.known import Pace, Surroundings
 from xnas_operator.kube import KubeClient
 from xnas_operator.kube.resources import SEARCHES
 from xnas_operator.manifests.defaults import EvaluatorDefaults
@@ -104,6 +104,7 @@ class Plant:
             "defaults": lambda: EvaluatorDefaults(address="xnas:8443", image="evaluator", ca_pem="ca"),
             # Longer than the second between two looks at silent evaluators, as in any real setting.
             "times": LeaseTimes(0.5, 5.0),
+            "pace": Pace(status=0.1, counts=0.1, look=3.0, pending_look=0.5, first_wait=0.1, longest_wait=2.0),
             "bucket": "bucket",
             "prefix": "",
             "may_read": lambda _namespace, _uri: False,
