@@ -65,6 +65,11 @@ EXAMPLES: list[tuple[str, list[Change], list[Change]]] = [
         [{"objectives": [ACCURACY, ACCURACY]}, {"objectives": [MACS, ACCURACY, MACS]}],
     ),
     (
+        "the name of another or of an objective",
+        [{"metrics": [{"name": "loss"}, {"name": "again", "metric": "loss"}]}],
+        [{"metrics": [{"name": "loss"}, {"name": "loss"}]}, {"metrics": [{"name": "accuracy"}]}],
+    ),
+    (
         "constraints are on the same metric",
         [{"constraints": [{"metric": "macs", "max": 2}, {"metric": "loss", "max": 2}]}],
         [{"constraints": [{"metric": "macs", "max": 2}, {"metric": "macs", "min": 1}]}],

@@ -116,6 +116,15 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec",
+        "metrics",
+        ("metrics", "objectives"),
+        "self.metrics.all(a, self.metrics.exists_one(b, a.name == b.name)"
+        " && !self.objectives.exists(o, o.name == a.name))",
+        "one of metrics has the name of another or of an objective; give each its own (metric says what is measured)",
+        lambda spec: _unique([item["name"] for item in (*spec["metrics"], *spec["objectives"])]),
+    ),
+    Rule(
+        "spec",
         "constraints",
         ("constraints",),
         "self.constraints.all(a, self.constraints.exists_one(b, a.metric == b.metric))",

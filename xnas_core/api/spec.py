@@ -174,11 +174,27 @@ class ObjectiveSpec(Model):
         return self.metric or self.name
 
 
+class MetricSpec(Model):
+    """One more metric to record; a constraint may name it, selection does not look at it."""
+
+    name: MetricName
+    """Name in tables; unlike any objective's."""
+    metric: MetricName | None = None
+    """The metric to measure; defaults to name."""
+    parameters: Parameters = {}
+    """Parameters of the metric."""
+
+    @property
+    def metric_name(self) -> str:
+        """The metric's name, with the default applied."""
+        return self.metric or self.name
+
+
 class ConstraintSpec(Model):
     """Bounds of a metric. At least one of min and max is set."""
 
     metric: MetricName
-    """A metric, the name of an objective, or (benchmark mode) a column."""
+    """A metric, the name of an objective or of one of metrics, or (benchmark mode) a column."""
     min: float | None = None
     """Smallest value allowed."""
     max: float | None = None
@@ -352,6 +368,8 @@ class ArchitectureSearchSpec(Model):
     """How each candidate is trained."""
     objectives: Annotated[list[ObjectiveSpec], Field(min_length=1, max_length=8)]
     """One to eight objectives."""
+    metrics: Annotated[list[MetricSpec], Field(max_length=16)] = []
+    """Metrics that are recorded besides the objectives' and those that every search records."""
     constraints: Annotated[list[ConstraintSpec], Field(max_length=16)] = []
     """Bounds; on static metrics they keep a candidate from being proposed."""
     algorithm: AlgorithmSpec = AlgorithmSpec()
