@@ -44,6 +44,12 @@ _BUILT_IN: dict[PluginKind, dict[str, str]] = {
         "integratedGradients": "xnas_evaluator.explain.integrated_gradients:IntegratedGradientsExplainer",
         "saliency": "xnas_evaluator.explain.saliency:SaliencyExplainer",
         "gradCam": "xnas_evaluator.explain.grad_cam:GradCamExplainer",
+        "guidedGradCam": "xnas_evaluator.explain.guided_grad_cam:GuidedGradCamExplainer",
+        "inputXGradient": "xnas_evaluator.explain.input_x_gradient:InputXGradientExplainer",
+        "deepLift": "xnas_evaluator.explain.deep_lift:DeepLiftExplainer",
+        "gradientShap": "xnas_evaluator.explain.gradient_shap:GradientShapExplainer",
+        "occlusion": "xnas_evaluator.explain.occlusion:OcclusionExplainer",
+        "layerConductance": "xnas_evaluator.explain.layer_conductance:LayerConductanceExplainer",
     },
 }
 

@@ -15,6 +15,7 @@ from xnas_core.spaces.mobile import Mobile
 from xnas_core.spaces.nas_bench_201 import NasBench201
 from xnas_core.tasks import generator
 from xnas_evaluator.explain import Explainer, NotApplicableError
+from xnas_evaluator.explain.budget import bytes_per_image
 from xnas_evaluator.explain.feature_map import last_feature_map
 from xnas_evaluator.explain.grad_cam import GradCamExplainer
 from xnas_evaluator.explain.integrated_gradients import IntegratedGradientsExplainer
@@ -84,9 +85,10 @@ def test_integrated_gradients_are_complete_and_more_steps_make_them_more_so(
 
 def test_integrated_gradients_do_not_depend_on_how_the_work_is_cut(network: TrainedNetwork) -> None:
     inputs, targets = _batch(7)
-    whole = IntegratedGradientsExplainer(20, 10_000).explain(network, inputs, targets, 0)
+    whole = IntegratedGradientsExplainer(20).explain(network, inputs, targets, 0)
     for size in (1, 3, 8):
-        cut = IntegratedGradientsExplainer(20, size).explain(network, inputs, targets, 0)
+        budget = size * bytes_per_image(network, inputs)
+        cut = IntegratedGradientsExplainer(20, budget_bytes=budget).explain(network, inputs, targets, 0)
         torch.testing.assert_close(cut.attributions, whole.attributions, atol=1e-5, rtol=1e-4)
 
 
@@ -94,7 +96,8 @@ def test_integrated_gradients_never_send_more_than_the_bound_through_the_network
     sizes: list[int] = []
     handle = network.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
     inputs, targets = _batch(10)
-    IntegratedGradientsExplainer(50, 16).explain(network, inputs, targets, 0)
+    budget = 16 * bytes_per_image(network, inputs)
+    IntegratedGradientsExplainer(50, budget_bytes=budget).explain(network, inputs, targets, 0)
     handle.remove()
     assert max(sizes) <= 16
 
@@ -188,10 +191,10 @@ def test_grad_cam_looks_where_all_branches_have_met(name: str, layer: str) -> No
 
 def test_grad_cam_passes_over_gates_branches_and_what_ran_twice() -> None:
     # In small_graph only block.sum and what follows are on every path; the gate's input is 1x1.
-    assert last_feature_map(build(small_graph()).eval(), _batch()[0], 4).name == "block.maximum"
+    assert last_feature_map(build(small_graph()).eval(), _batch()[0], 4, "gradCam").name == "block.maximum"
     shared = nn.ReLU()
     twice = nn.Sequential(nn.Conv2d(1, 2, 3), shared, nn.BatchNorm2d(2), shared, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    assert last_feature_map(twice.eval(), _batch()[0], 4).name == "2"
+    assert last_feature_map(twice.eval(), _batch()[0], 4, "gradCam").name == "2"
 
 
 def test_grad_cam_passes_over_dead_branches_of_networks_that_are_not_pruned() -> None:
@@ -279,7 +282,7 @@ def test_what_is_not_a_batch_of_images_is_refused(make: Callable[[], Explainer])
     "wrong",
     [
         lambda: IntegratedGradientsExplainer(0),
-        lambda: IntegratedGradientsExplainer(1, 0),
+        lambda: IntegratedGradientsExplainer(1, budget_bytes=0),
         lambda: GradCamExplainer(1),
     ],
 )

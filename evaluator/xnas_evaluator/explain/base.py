@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from xnas_core.errors import InvalidInputError, XnasError
 
-MAX_SAMPLES_PER_STEP = 256
-"""Images that a built-in explainer sends through the network at once, so that memory does not grow with the samples."""
-
 
 class NotApplicableError(XnasError):
     """The method has no meaning for this network or these images. Not a failure: the report says why."""
@@ -32,11 +29,14 @@ class Explanation:
         deltas: (N,) float32, the method's own error measure in units of the class score, or None. For integrated
             gradients: sum of attributions minus the difference of scores that it should equal.
         parameters: what a reader must know to repeat or judge it (steps, baseline, layer); JSON values.
+        layers: by the name of a part of the network (N,) float32, what it contributed to each image's class score;
+            empty for methods that know nothing of the network's inside.
     """
 
     attributions: Tensor
     deltas: Tensor | None = None
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -28,26 +28,27 @@ class Layer:
     side: int
 
 
-def last_feature_map(network: nn.Module, inputs: Tensor, preferred_side: int) -> Layer:
+def last_feature_map(network: nn.Module, inputs: Tensor, preferred_side: int, method: str) -> Layer:
     """Return the last layer after a convolution that all information passes through on its way to the class scores.
 
     Args:
         network: in eval mode.
         inputs: (N, C, H, W), one is enough.
         preferred_side: smallest height and width of its output; where no layer has it, 2 pixels are taken.
+        method: who asks, for the message.
 
     Raises:
         NotApplicableError: there is no such layer; the message says what is missing.
     """
     layers = _layers_after_convolution(network, inputs)
     if not layers:
-        raise NotApplicableError("gradCam needs a convolution; this network has none")
+        raise NotApplicableError(f"{method} needs a convolution; this network has none")
     for smallest in (preferred_side, _SMALLEST_SIDE):
         for layer in reversed(layers):
             if layer.side >= smallest and _cuts_off(network, inputs, layer.module):
                 return layer
     raise NotApplicableError(
-        "gradCam needs a layer of at least 2x2 pixels, after a convolution, that all information passes through; "
+        f"{method} needs a layer of at least 2x2 pixels, after a convolution, that all information passes through; "
         "this network has none"
     )
 

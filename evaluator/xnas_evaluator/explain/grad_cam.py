@@ -7,7 +7,8 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from xnas_core.errors import InvalidInputError
-from xnas_evaluator.explain.base import MAX_SAMPLES_PER_STEP, Explanation, check_inputs, steps, undisturbed
+from xnas_evaluator.explain.base import Explanation, check_inputs, steps, undisturbed
+from xnas_evaluator.explain.budget import BUDGET_BYTES, check_budget, images_at_once
 from xnas_evaluator.explain.feature_map import last_feature_map
 
 
@@ -20,12 +21,14 @@ class GradCamExplainer:
 
     Args:
         preferred_side: smallest height and width of the layer's output in pixels, where the network has such a layer.
+        budget_bytes: bound of the memory that a step takes; see `budget`.
     """
 
-    def __init__(self, preferred_side: int = 4) -> None:
+    def __init__(self, preferred_side: int = 4, budget_bytes: int = BUDGET_BYTES) -> None:
         if preferred_side < 2:
             raise InvalidInputError(f"gradCam needs a preferred_side of at least 2 pixels, not {preferred_side}")
         self.preferred_side = preferred_side
+        self.budget_bytes = check_budget("gradCam", budget_bytes)
 
     def explain(self, network: nn.Module, inputs: Tensor, targets: Tensor, seed: int) -> Explanation:
         """See `Explainer.explain`; attributions have no sign, (N, 1, H, W).
@@ -37,9 +40,9 @@ class GradCamExplainer:
         check_inputs(inputs, targets)
         attributions = []
         with undisturbed(network):
-            layer = last_feature_map(network, inputs[:1], self.preferred_side)
+            layer = last_feature_map(network, inputs[:1], self.preferred_side, "gradCam")
             method = LayerGradCam(network, layer.module)
-            for images, classes in steps(inputs, targets, MAX_SAMPLES_PER_STEP):
+            for images, classes in steps(inputs, targets, images_at_once(network, inputs, self.budget_bytes)):
                 coarse = method.attribute(images, target=classes, relu_attributions=True)
                 size = (inputs.shape[2], inputs.shape[3])
                 attributions.append(LayerAttribution.interpolate(coarse.detach(), size, "bilinear"))

@@ -7,7 +7,9 @@ from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 from xnas_core.errors import InvalidInputError
-from xnas_evaluator.explain.base import MAX_SAMPLES_PER_STEP, Explanation, check_inputs, steps, undisturbed
+from xnas_evaluator.explain.base import Explanation, check_inputs, steps, undisturbed
+from xnas_evaluator.explain.baseline import check_baseline, described
+from xnas_evaluator.explain.budget import BUDGET_BYTES, check_budget, images_at_once
 
 
 class IntegratedGradientsExplainer:
@@ -19,17 +21,16 @@ class IntegratedGradientsExplainer:
 
     Args:
         n_steps: points of the Gauss-Legendre rule. More steps, smaller deltas, proportionally more time.
-        internal_batch_size: largest number of (image, step) pairs in one forward pass.
+        baseline: of every pixel, in standard deviations from its channel's mean.
+        budget_bytes: bound of the memory that a step takes; see `budget`.
     """
 
-    def __init__(self, n_steps: int = 50, internal_batch_size: int = MAX_SAMPLES_PER_STEP) -> None:
-        if n_steps < 1 or internal_batch_size < 1:
-            raise InvalidInputError(
-                f"integratedGradients needs n_steps and internal_batch_size of at least 1, "
-                f"not {n_steps} and {internal_batch_size}"
-            )
+    def __init__(self, n_steps: int = 50, baseline: float = 0.0, budget_bytes: int = BUDGET_BYTES) -> None:
+        if n_steps < 1:
+            raise InvalidInputError(f"integratedGradients needs n_steps of at least 1, not {n_steps}")
         self.n_steps = n_steps
-        self.internal_batch_size = internal_batch_size
+        self.baseline = check_baseline("integratedGradients", baseline)
+        self.budget_bytes = check_budget("integratedGradients", budget_bytes)
 
     def explain(self, network: nn.Module, inputs: Tensor, targets: Tensor, seed: int) -> Explanation:
         """See `Explainer.explain`; attributions are signed, (N, C, H, W)."""
@@ -38,14 +39,15 @@ class IntegratedGradientsExplainer:
         attributions, deltas = [], []
         with undisturbed(network):
             method = IntegratedGradients(network)
-            for images, classes in steps(inputs, targets, self.internal_batch_size):
+            pairs = images_at_once(network, inputs, self.budget_bytes)
+            for images, classes in steps(inputs, targets, pairs):
                 attribution, delta = method.attribute(
                     images,
-                    baselines=0.0,
+                    baselines=self.baseline,
                     target=classes,
                     n_steps=self.n_steps,
                     method="gausslegendre",
-                    internal_batch_size=self.internal_batch_size,
+                    internal_batch_size=pairs,
                     return_convergence_delta=True,
                 )
                 attributions.append(attribution.detach())
@@ -53,5 +55,5 @@ class IntegratedGradientsExplainer:
         return Explanation(
             torch.cat(attributions).float(),
             torch.cat(deltas).float(),
-            {"steps": self.n_steps, "rule": "Gauss-Legendre", "baseline": "mean image (0 in normalised space)"},
+            {"steps": self.n_steps, "rule": "Gauss-Legendre", "baseline": described(self.baseline)},
         )

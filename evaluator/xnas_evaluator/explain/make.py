@@ -19,7 +19,8 @@ from xnas_core.plugins import PluginKind, load
 from xnas_core.tasks import Artifact, derived_seed
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.explain import stored
-from xnas_evaluator.explain.base import MAX_SAMPLES_PER_STEP, Explainer, Explanation, NotApplicableError
+from xnas_evaluator.explain.base import Explainer, Explanation, NotApplicableError
+from xnas_evaluator.explain.budget import BUDGET_BYTES, images_at_once
 from xnas_evaluator.explain.samples import choose_samples
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.training.device_data import DeviceData
@@ -102,8 +103,9 @@ def _samples(network: GraphNetwork, data: DeviceData, seed: int, per_class: int)
     positions = torch.from_numpy(choose_samples(data.validation.labels.cpu().numpy(), per_class, seed))
     chosen = positions.to(data.validation.labels.device)
     images = data.validation.images.index_select(0, chosen)
+    at_once = images_at_once(network, images, BUDGET_BYTES)
     with torch.no_grad():
-        batches = [network(data.normalise(part)) for part in torch.split(images, MAX_SAMPLES_PER_STEP)]
+        batches = [network(data.normalise(part)) for part in torch.split(images, at_once)]
     probabilities, predictions = torch.cat(batches).float().softmax(1).max(1)
     return stored.Samples(
         images.cpu(),

@@ -17,7 +17,17 @@ from xnas_evaluator.explain.panels import MAX_ROWS, Row, panel
 from xnas_evaluator.tensors import pack, unpack
 
 FORMAT = "xnas-explanation/1"
-_TITLES = {"integratedGradients": "Integrated gradients", "saliency": "Saliency", "gradCam": "Grad-CAM"}
+_TITLES = {
+    "integratedGradients": "Integrated gradients",
+    "saliency": "Saliency",
+    "gradCam": "Grad-CAM",
+    "guidedGradCam": "Guided Grad-CAM",
+    "inputXGradient": "Input x gradient",
+    "deepLift": "DeepLIFT",
+    "gradientShap": "Gradient SHAP",
+    "occlusion": "Occlusion",
+    "layerConductance": "Layer conductance",
+}
 
 
 class ExplainerError(XnasError):
@@ -64,21 +74,31 @@ def check(explanation: Explanation, samples: Samples) -> Explanation:
     deltas = None if explanation.deltas is None else explanation.deltas.detach().cpu().float()
     if deltas is not None and tuple(deltas.shape) != (count,):
         raise ExplainerError(f"deltas have the shape {tuple(deltas.shape)}; {count} images need ({count},)")
-    for what, values in (("attributions", attributions), ("deltas", deltas)):
+    layers = {name: share.detach().cpu().float() for name, share in explanation.layers.items()}
+    for name, share in layers.items():
+        if tuple(share.shape) != (count,):
+            raise ExplainerError(f"layer {name!r} has the shape {tuple(share.shape)}; {count} images need ({count},)")
+    checked = {
+        "attributions": attributions,
+        "deltas": deltas,
+        **{f"shares of layer {n!r}": v for n, v in layers.items()},
+    }
+    for what, values in checked.items():
         if values is not None and not bool(values.isfinite().all()):
             raise ExplainerError(f"some {what} are NaN or infinite")
     try:
         json.dumps(dict(explanation.parameters), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ExplainerError(f"its parameters are not plain strings, numbers and booleans ({error})") from error
-    return Explanation(attributions, deltas, explanation.parameters)
+    return Explanation(attributions, deltas, explanation.parameters, layers)
 
 
 def tensors(method: str, explanation: Explanation, samples: Samples) -> bytes:
     """Return `explanations/<method>.safetensors`; `read` is its inverse.
 
-    Tensors: attributions, deltas (where the method has them), and inputs (uint8), labels, predictions, targets,
-    probabilities and samples (positions in the validation split) as in `Samples`.
+    Tensors: attributions, deltas and layers (where the method has them), and inputs (uint8), labels, predictions,
+    targets, probabilities and samples (positions in the validation split) as in `Samples`. Layers is (N, L); the
+    metadata's `layers` has the L names.
     """
     content = {
         "attributions": explanation.attributions,
@@ -92,12 +112,15 @@ def tensors(method: str, explanation: Explanation, samples: Samples) -> bytes:
     }
     if explanation.deltas is not None:
         content["deltas"] = explanation.deltas
+    if explanation.layers:
+        content["layers"] = torch.stack(tuple(explanation.layers.values()), dim=1)
     metadata = {
         "format": FORMAT,
         "method": method,
         "parameters": dict(explanation.parameters),
         "explained": "score of the predicted class before the softmax",
         "classNames": list(samples.class_names),
+        "layers": list(explanation.layers),
         "versions": {"torch": torch.__version__, "captum": version("captum")},
     }
     return pack(content, metadata)
