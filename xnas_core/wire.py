@@ -16,6 +16,7 @@ from xnas_core.tasks import Assignment, DataDescription, EvaluationConfig, Progr
 SERVICE = "xnas.v1alpha1.EvaluatorService"
 CONNECT = f"/{SERVICE}/Connect"
 GRANT = f"/{SERVICE}/Grant"
+GRANT_DATA = f"/{SERVICE}/GrantData"
 
 _EVALUATOR_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 _TASK_ID = re.compile(r"^[0-9a-f]{24}$")

@@ -19,6 +19,7 @@ from xnas_core.api.suggest import nearest
 from xnas_core.api.translate import translate
 from xnas_core.api.yaml_tree import YamlFlawError, read_documents
 from xnas_core.errors import InvalidInputError
+from xnas_core.s3_address import S3Address
 
 ACCESS_KEY = "XNAS_S3_ACCESS_KEY"
 SECRET_KEY = "XNAS_S3_SECRET_KEY"
@@ -238,8 +239,13 @@ class Settings(Model):
 
     def may_read(self, namespace: str, uri: str) -> bool:
         """Return whether searches of a namespace may read data at an s3:// URI (denied unless mapped)."""
-        plain = not any(part in ("", ".", "..") for part in uri.removeprefix("s3://").split("/"))
-        return plain and any(uri.startswith(prefix) for prefix in self.data_prefixes.get(namespace, []))
+        try:
+            address = S3Address.parse(uri)
+        except InvalidInputError:
+            return False
+        if address.bucket == self.store.bucket:
+            return False
+        return any(uri.startswith(prefix) for prefix in self.data_prefixes.get(namespace, []))
 
 
 _FROM_ENVIRONMENT = {

@@ -102,7 +102,33 @@ EXAMPLES: list[tuple[str, list[Change], list[Change]]] = [
     (
         "only npz may be",
         [{"dataset": {"source": {"npz": "s3://b/x.npz"}}}],
-        [{"dataset": {"source": {"idx": "s3://b/x"}}}, {"dataset": {"source": {"imageFolder": "s3://b/x"}}}],
+        [{"dataset": {"source": {"idx": "s3://b/x"}}}, {"dataset": {"source": {"imageFolder": "https://b/x"}}}],
+    ),
+    (
+        "an address in the store",
+        [{"dataset": {"source": {"npz": "s3://b/a-b/c_d.0/x.npz"}}}, {"dataset": {"source": {"npz": "../x%2e.npz"}}}],
+        [
+            {"dataset": {"source": {"npz": address}}}
+            for address in (
+                "https://b/x.npz",
+                "S3://b/x.npz",
+                "s3://b",
+                "s3://b/",
+                "s3:///x.npz",
+                "s3://b//x.npz",
+                "s3://b/../x.npz",
+                "s3://b/a/./x.npz",
+                "s3://b/a/%2e%2e/x.npz",
+                "s3://b/x.npz?versionId=1",
+                "s3://b/x.npz\n",
+                "s3://b\\x.npz",
+            )
+        ],
+    ),
+    (
+        "table must be a file",
+        [{"dataset": GONE, "benchmark": {"table": "t.csv", "key": "k"}}],
+        [{"dataset": GONE, "benchmark": {"table": "s3://b/t.csv", "key": "k"}}],
     ),
     (
         "warmupEpochs must not",

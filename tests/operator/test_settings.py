@@ -182,6 +182,13 @@ def test_data_is_denied_unless_mapped(tmp_path: Path) -> None:
         ("team-a", "s3://data/a//x"),
         ("team-a", "s3://xnas/searches/x"),
         ("team-a", "/data/a/x"),
+        ("team-a", "s3://data/a/%2e%2e/b/digits.npz"),
+        ("team-a", "s3://data/a/..%2fb/digits.npz"),
+        ("team-a", "s3://data/a/digits.npz?prefix=b"),
+        ("team-a", "s3://data/a\\..\\b.npz"),
+        ("team-a", "s3://data/a/"),
+        ("team-a", "s3://data/a"),
+        ("team-a", "S3://data/a/digits.npz"),
     ):
         assert not loaded.may_read(namespace, uri)
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xnas_core import s3_address
 from xnas_core.api.model_tree import aliases, as_model
 from xnas_core.api.spec import MUTABLE_FIELDS, ArchitectureSearchSpec
+from xnas_core.errors import InvalidInputError
 
 STATIC_METRICS = ("macs", "parameters")
 """Metrics that the graph alone gives. A test holds it equal to `objectives.METRICS`."""
@@ -45,6 +47,14 @@ class Rule:
 def _only_one(*names: str) -> tuple[str, Callable[[Document], bool]]:
     cel = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in names) + " == 1"
     return cel, lambda value: sum(name in value for name in names) == 1
+
+
+def _is_address(text: str) -> bool:
+    try:
+        s3_address.S3Address.parse(text)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _unique(values: Sequence[Any]) -> bool:
@@ -179,10 +189,25 @@ RULES: tuple[Rule, ...] = (
         "spec.dataset.source",
         "",
         ("idx", "imageFolder"),
-        "(!has(self.idx) || !self.idx.startsWith('s3://'))"
-        " && (!has(self.imageFolder) || !self.imageFolder.startsWith('s3://'))",
+        "(!has(self.idx) || !self.idx.contains('://')) && (!has(self.imageFolder) || !self.imageFolder.contains('://'))",
         "only npz may be an s3:// address; idx and imageFolder are folders",
-        lambda source: not any(source.get(name, "").startswith("s3://") for name in ("idx", "imageFolder")),
+        lambda source: not any("://" in source.get(name, "") for name in ("idx", "imageFolder")),
+    ),
+    Rule(
+        "spec.dataset.source",
+        "npz",
+        ("npz",),
+        f"!has(self.npz) || !self.npz.contains('://') || self.npz.matches('{s3_address.PATTERN}')",
+        f"npz is a file's path or an address in the store: {s3_address.FORM}",
+        lambda source: "://" not in source.get("npz", "") or _is_address(source["npz"]),
+    ),
+    Rule(
+        "spec.benchmark",
+        "table",
+        ("table",),
+        "!self.table.contains('://')",
+        "table must be a file: in the evaluators' image, or on a volume that evaluators.template mounts",
+        lambda benchmark: "://" not in benchmark["table"],
     ),
     Rule(
         "spec.training",

@@ -50,7 +50,7 @@ class DatasetSource(Model):
     image_folder: Path | None = None
     """Folder with train/<class>/* and, optionally, test/<class>/* images (PNG or JPEG)."""
     npz: Path | None = None
-    """File with arrays x_train, y_train and, optionally, x_test, y_test; s3:// on a cluster."""
+    """File with arrays x_train, y_train and, optionally, x_test, y_test; on a cluster also s3://BUCKET/KEY."""
 
 
 class DatasetSpec(Model):
@@ -316,7 +316,8 @@ class ExplanationsSpec(Model):
         "integratedGradients",
         "gradCam",
     ]
-    """integratedGradients, saliency, gradCam or a plug-in's name."""
+    """integratedGradients, gradCam, saliency, inputXGradient, deepLift, gradientShap, guidedGradCam, occlusion,
+    layerConductance or a plug-in's name."""
     samples_per_class: Annotated[int, Field(ge=1, le=100)] = 2
     """Validation samples of each class, seeded."""
     scope: ExplanationScope = ExplanationScope.FRONT

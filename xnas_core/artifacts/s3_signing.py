@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -59,6 +60,12 @@ class Signer:
         part = copy.copy(self)
         part._settings = self._settings.below(prefix)
         return part
+
+    def elsewhere(self, bucket: str) -> Signer:
+        """Return a signer for all of another bucket of this store; raise InvalidInputError for an impossible name."""
+        other = copy.copy(self)
+        other._settings = replace(self._settings, bucket=bucket, prefix="")
+        return other
 
     def sign(self, method: str, key: str) -> str:
         """Return a URL for one method and one object.

@@ -18,7 +18,7 @@ from xnas_core import wire
 from xnas_core.artifacts import keys
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch import messages as m
-from xnas_core.dispatch.grants import GrantSource
+from xnas_core.dispatch.grants import DataGrantSource, GrantSource, NoDataGrants
 from xnas_core.dispatch.interface import DispatchEvent, FreeSlot, HeldAttempt
 from xnas_core.dispatch.leases import Close, EvaluatorView, Instruction, LookUp, Report, Send
 from xnas_core.dispatch.pool import Pool
@@ -44,6 +44,7 @@ class SearchDesk:
     Args:
         store: where result.json of attempts is looked for.
         grants: makes access to single objects.
+        data_grants: makes access to the data set, where it lies in a store.
         heartbeat_seconds: how often evaluators report.
         grace_seconds: how long a lost evaluator may come back.
         local_evaluators: ids of evaluators that ended with an earlier run that owned them.
@@ -55,6 +56,7 @@ class SearchDesk:
         config: EvaluationConfig,
         *,
         grants: GrantSource,
+        data_grants: DataGrantSource | None = None,
         heartbeat_seconds: float = 5.0,
         grace_seconds: float = 60.0,
         local_evaluators: Container[str] = frozenset(),
@@ -63,7 +65,7 @@ class SearchDesk:
         self._pool = Pool(
             config, heartbeat_seconds=heartbeat_seconds, grace_seconds=grace_seconds, local=local_evaluators
         )
-        self._service = EvaluatorService(self._pool, self._act, grants, self._described)
+        self._service = EvaluatorService(self._pool, self._act, grants, self._described, data_grants or NoDataGrants())
         self._answers: dict[str, asyncio.Future[m.Described]] = {}
         self._tick_seconds = min(max(min(heartbeat_seconds, grace_seconds) / 4, 0.01), 1.0)
         self._events: deque[DispatchEvent] = deque()

@@ -97,11 +97,16 @@ def handlers(door: Door) -> grpc.GenericRpcHandler:
         admission = await admit(context)
         return await admission.service.grant(data, context, admission.evaluator)
 
+    async def grant_data(data: bytes, context: Context) -> bytes:
+        admission = await admit(context)
+        return await admission.service.grant_data(data, context, admission.evaluator)
+
     # Bytes in, bytes out: what cannot be parsed is answered with a sentence instead of a broken stream.
     return grpc.method_handlers_generic_handler(
         wire.SERVICE,
         {
             "Connect": grpc.stream_stream_rpc_method_handler(connect),
             "Grant": grpc.unary_unary_rpc_method_handler(grant),
+            "GrantData": grpc.unary_unary_rpc_method_handler(grant_data),
         },
     )

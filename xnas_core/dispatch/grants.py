@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from xnas_core.artifacts.keys import check_key
+from xnas_core.errors import InvalidInputError
+from xnas_core.s3_address import S3Address
 
 if TYPE_CHECKING:
     from xnas_core.artifacts.s3_settings import S3Settings
@@ -67,3 +70,63 @@ class S3Grants:
     def grant(self, key: str, *, write: bool) -> Grant:
         """See GrantSource.grant."""
         return Grant(url=self._signer.sign("PUT" if write else "GET", key))
+
+
+class DataGrantSource(Protocol):
+    """Makes grants to read a search's data set. That the address is the one in the accepted spec was checked before."""
+
+    def grant(self, uri: str) -> str:
+        """Return a presigned URL to read the object with. Must not block.
+
+        Raises:
+            PermissionError: the search may not read it; the sentence says why.
+        """
+        ...
+
+
+class NoDataGrants:
+    """Refuses all: no data set lies in a store here."""
+
+    def grant(self, uri: str) -> str:
+        """See DataGrantSource.grant."""
+        raise PermissionError(f"{uri[:1000]} cannot be read here: data sets from a store work on a cluster only")
+
+
+class S3DataGrants:
+    """Grants to read data sets in other buckets of the store than the one with the artifacts.
+
+    Args:
+        settings: the store; its bucket holds artifacts, and no data set is ever read from it.
+        may_read: whether the search may read the object at an address.
+        external: make URLs for the external endpoint, for evaluators outside the cluster.
+        seconds: how long a URL holds.
+
+    Raises:
+        InvalidInputError: the external endpoint is asked for and not set.
+    """
+
+    def __init__(
+        self,
+        settings: S3Settings,
+        may_read: Callable[[str], bool],
+        *,
+        external: bool = False,
+        seconds: int = GRANT_SECONDS,
+    ) -> None:
+        from xnas_core.artifacts.s3_signing import Signer
+
+        self._signer = Signer(settings, external=external, seconds=seconds)
+        self._artifacts = settings.bucket
+        self._may_read = may_read
+
+    def grant(self, uri: str) -> str:
+        """See DataGrantSource.grant."""
+        try:
+            address = S3Address.parse(uri)
+            if address.bucket == self._artifacts:
+                raise PermissionError(f"{uri} lies in the bucket of the artifacts, from which no data set is read")
+            if not self._may_read(uri):
+                raise PermissionError(f"searches of this namespace may not read {uri}: it is not mapped to it")
+            return self._signer.elsewhere(address.bucket).sign("GET", address.key)
+        except InvalidInputError as error:
+            raise PermissionError(str(error)) from error

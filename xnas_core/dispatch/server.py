@@ -9,7 +9,7 @@ from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch import addresses as addr
 from xnas_core.dispatch.desk import SearchDesk
 from xnas_core.dispatch.door import TokenDoor, handlers
-from xnas_core.dispatch.grants import GrantSource
+from xnas_core.dispatch.grants import DataGrantSource, GrantSource
 from xnas_core.dispatch.listener import Listener
 from xnas_core.errors import InvalidInputError
 from xnas_core.tasks import EvaluationConfig
@@ -33,6 +33,7 @@ class DispatchServer(SearchDesk):
         *,
         addresses: Sequence[str],
         grants: GrantSource,
+        data_grants: DataGrantSource | None = None,
         token: str | None = None,
         heartbeat_seconds: float = 5.0,
         grace_seconds: float = 60.0,
@@ -42,6 +43,7 @@ class DispatchServer(SearchDesk):
             store,
             config,
             grants=grants,
+            data_grants=data_grants,
             heartbeat_seconds=heartbeat_seconds,
             grace_seconds=grace_seconds,
             local_evaluators=local_evaluators,

@@ -18,12 +18,12 @@ from xnas.v1alpha1 import evaluator_pb2 as pb
 from xnas_core import wire
 from xnas_core.artifacts.keys import check_key
 from xnas_core.dispatch import messages as m
-from xnas_core.dispatch.grants import GrantSource
+from xnas_core.dispatch.grants import DataGrantSource, GrantSource
 from xnas_core.dispatch.leases import Instruction
 from xnas_core.dispatch.pool import Pool
 from xnas_core.dispatch.streams import EvaluatorStream
 from xnas_core.errors import InvalidInputError
-from xnas_core.tasks import Progress
+from xnas_core.tasks import EvaluationConfig, Progress
 
 _log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -37,6 +37,7 @@ class EvaluatorService:
     Args:
         act: carries out the pool's instructions.
         described: hears an evaluator's answer to Describe.
+        data_grants: makes access to the data set, where it lies in a store.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class EvaluatorService:
         act: Callable[[Iterable[Instruction]], None],
         grants: GrantSource,
         described: Callable[[str, m.Described], None],
+        data_grants: DataGrantSource,
     ) -> None:
         self._pool = pool
         self._act = act
         self._grants = grants
         self._described = described
+        self._data_grants = data_grants
         self._stream_count = 0
         self._by_number: dict[int, EvaluatorStream] = {}
         self._by_evaluator: dict[str, EvaluatorStream] = {}
@@ -184,6 +187,35 @@ class EvaluatorService:
         grant = self._grants.grant(key, write=write)
         response = pb.GrantResponse(path=grant.path or "") if grant.url is None else pb.GrantResponse(url=grant.url)
         return response.SerializeToString()
+
+    async def grant_data(self, data: bytes, context: Context, only: str | None = None) -> bytes:
+        """Answer a GrantDataRequest; `only` is the one evaluator id that the caller may use."""
+        try:
+            request = pb.GrantDataRequest.FromString(data)
+        except DecodeError as error:
+            return await abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if only is not None and request.evaluator_id != only:
+            sentence = f"the caller is evaluator {only} and may not ask for {request.evaluator_id[:200]!r}"
+            return await abort(context, grpc.StatusCode.PERMISSION_DENIED, sentence)
+        if request.evaluator_id not in self._by_evaluator:
+            # As for an attempt that nobody knows: after a restart of the server, the stream may be on its way.
+            sentence = "this evaluator is not connected; ask again when it is"
+            return await abort(context, grpc.StatusCode.FAILED_PRECONDITION, sentence)
+        if request.uri != _data_uri(self._pool.config):
+            sentence = "this is not the address of the search's data set; evaluators read that one only"
+            return await abort(context, grpc.StatusCode.PERMISSION_DENIED, sentence)
+        try:
+            return pb.GrantDataResponse(url=self._data_grants.grant(request.uri)).SerializeToString()
+        except PermissionError as error:
+            return await abort(context, grpc.StatusCode.PERMISSION_DENIED, str(error))
+
+
+def _data_uri(config: EvaluationConfig) -> str | None:
+    """Return what a spec names as its data set, if it is a file or an object."""
+    dataset = config.spec.get("dataset")
+    source = dataset.get("source") if isinstance(dataset, dict) else None
+    uri = source.get("npz") if isinstance(source, dict) else None
+    return uri if isinstance(uri, str) else None
 
 
 def _now() -> float:

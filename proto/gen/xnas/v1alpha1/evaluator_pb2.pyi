@@ -632,3 +632,51 @@ class GrantResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_grant) -> _WhichOneofReturnType_grant | None: ...
 
 Global___GrantResponse: _TypeAlias = GrantResponse  # noqa: Y015
+
+@_typing.final
+class GrantDataRequest(_message.Message):
+    """Asks for access to the data set of the search that the evaluator serves. Needs no attempt: Describe comes before any."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVALUATOR_ID_FIELD_NUMBER: _builtins.int
+    URI_FIELD_NUMBER: _builtins.int
+    evaluator_id: _builtins.str
+    """The evaluator, as in Register."""
+    uri: _builtins.str
+    """The s3:// address, exactly as in the spec that came with Welcome."""
+    def __init__(
+        self,
+        *,
+        evaluator_id: _builtins.str = ...,
+        uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluator_id", b"evaluator_id", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantDataRequest: _TypeAlias = GrantDataRequest  # noqa: Y015
+
+@_typing.final
+class GrantDataResponse(_message.Message):
+    """Access to the data set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """A presigned URL to read the object with."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantDataResponse: _TypeAlias = GrantDataResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class EvaluatorServiceStub:
                 request_serializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantRequest.SerializeToString,
                 response_deserializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantResponse.FromString,
                 _registered_method=True)
+        self.GrantData = channel.unary_unary(
+                '/xnas.v1alpha1.EvaluatorService/GrantData',
+                request_serializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantDataRequest.SerializeToString,
+                response_deserializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantDataResponse.FromString,
+                _registered_method=True)
 
 
 class EvaluatorServiceServicer:
@@ -65,6 +70,13 @@ class EvaluatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GrantData(self, request, context):
+        """Asks for access to the search's data set, where it lies in the store (protocol.md section 6.9).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EvaluatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_EvaluatorServiceServicer_to_server(servicer, server):
                     servicer.Grant,
                     request_deserializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantRequest.FromString,
                     response_serializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantResponse.SerializeToString,
+            ),
+            'GrantData': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantData,
+                    request_deserializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantDataRequest.FromString,
+                    response_serializer=xnas_dot_v1alpha1_dot_evaluator__pb2.GrantDataResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class EvaluatorService:
             '/xnas.v1alpha1.EvaluatorService/Grant',
             xnas_dot_v1alpha1_dot_evaluator__pb2.GrantRequest.SerializeToString,
             xnas_dot_v1alpha1_dot_evaluator__pb2.GrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xnas.v1alpha1.EvaluatorService/GrantData',
+            xnas_dot_v1alpha1_dot_evaluator__pb2.GrantDataRequest.SerializeToString,
+            xnas_dot_v1alpha1_dot_evaluator__pb2.GrantDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

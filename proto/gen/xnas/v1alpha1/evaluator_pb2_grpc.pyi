@@ -37,6 +37,8 @@ class EvaluatorServiceStub:
     """One stream for each evaluator process, for as long as it lives (protocol.md section 6)."""
     Grant: _grpc.UnaryUnaryMultiCallable[_evaluator_pb2.GrantRequest, _evaluator_pb2.GrantResponse]
     """Asks for access to one object of an attempt that this evaluator holds (protocol.md section 6.9)."""
+    GrantData: _grpc.UnaryUnaryMultiCallable[_evaluator_pb2.GrantDataRequest, _evaluator_pb2.GrantDataResponse]
+    """Asks for access to the search's data set, where it lies in the store (protocol.md section 6.9)."""
 
 @_typing.type_check_only
 class EvaluatorServiceAsyncStub(EvaluatorServiceStub):
@@ -47,6 +49,8 @@ class EvaluatorServiceAsyncStub(EvaluatorServiceStub):
     """One stream for each evaluator process, for as long as it lives (protocol.md section 6)."""
     Grant: _aio.UnaryUnaryMultiCallable[_evaluator_pb2.GrantRequest, _evaluator_pb2.GrantResponse]  # type: ignore[assignment]
     """Asks for access to one object of an attempt that this evaluator holds (protocol.md section 6.9)."""
+    GrantData: _aio.UnaryUnaryMultiCallable[_evaluator_pb2.GrantDataRequest, _evaluator_pb2.GrantDataResponse]  # type: ignore[assignment]
+    """Asks for access to the search's data set, where it lies in the store (protocol.md section 6.9)."""
 
 class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves evaluators. They connect to the server, never the other way round."""
@@ -66,5 +70,13 @@ class EvaluatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_evaluator_pb2.GrantResponse, _abc.Awaitable[_evaluator_pb2.GrantResponse]]:
         """Asks for access to one object of an attempt that this evaluator holds (protocol.md section 6.9)."""
+
+    @_abc_1.abstractmethod
+    def GrantData(
+        self,
+        request: _evaluator_pb2.GrantDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evaluator_pb2.GrantDataResponse, _abc.Awaitable[_evaluator_pb2.GrantDataResponse]]:
+        """Asks for access to the search's data set, where it lies in the store (protocol.md section 6.9)."""
 
 def add_EvaluatorServiceServicer_to_server(servicer: EvaluatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
