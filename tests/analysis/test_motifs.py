@@ -15,6 +15,7 @@ from xnas_core.analysis.motifs import SUPPORT, Motif, MotifStudy, free_between, 
 from xnas_core.analysis.population import Population, neighbours_of, population_of
 from xnas_core.analysis.significance import ExactTest, corrected, holm, two_sided
 from xnas_core.plugins import PluginKind, load
+from xnas_core.search.view import SearchState
 from xnas_core.spaces.base import DataShape
 from xnas_core.testing.sample_search import sample_search
 
@@ -117,11 +118,11 @@ def test_corrected_p_values_are_the_distribution_of_the_smallest_over_all_fronts
 
 def test_without_a_real_difference_false_discoveries_are_as_rare_as_promised() -> None:
     alarms = 0
-    for seed in range(60):
+    for seed in range(40):
         result = study(made_up(120, 20, seed=seed), seed, largest=2)
         alarms += any(m.corrected <= 0.05 for m in result.motifs)
-    # 60 fronts drawn at random: 3 alarms expected; more than 9 has a chance of 1 in 1000.
-    assert alarms <= 9
+    # 40 fronts drawn at random: 2 alarms expected; more than 7 has a chance of 1 in 1000.
+    assert alarms <= 7
 
 
 def test_a_planted_motif_is_found_and_what_it_displaces_is_under_represented() -> None:
@@ -198,7 +199,7 @@ def test_a_chain_of_stages_is_studied_alike() -> None:
 
 
 def test_a_real_view_becomes_a_population() -> None:
-    view = sample_search(150).view
+    view = sample_search(150, state=SearchState.RUNNING).view
     space = load(PluginKind.SPACE, "nas-bench-201")({}, DataShape(3, 32, 32, 10))
     people = population_of(view, space)
     assert people.scored == sum(c.state == "succeeded" for c in view.candidates)
