@@ -14,9 +14,13 @@ from xnas_core.cli import main
 from xnas_core.cli.reference import reference
 from xnas_core.testing.command_line import xnas, xnas_on_terminal
 
-HEAVY = ("torch", "captum", "pyarrow", "plotly", "pymoo", "grpc", "jinja2", "structlog", "numpy", "pydantic", "rich")
+HEAVY = (
+    "torch", "captum", "pyarrow", "plotly", "pymoo", "grpc", "jinja2", "structlog", "numpy", "pydantic", "rich",
+    "kubernetes", "urllib3", "minio",
+)  # fmt: skip
 COMMANDS = (
-    "init", "validate", "plan", "run", "front", "candidate", "lineage", "report", "export", "evaluator", "version",
+    "init", "validate", "plan", "run", "submit", "list", "front", "candidate", "lineage", "report", "export", "get",
+    "suspend", "resume", "scale", "logs", "delete", "evaluator", "version",
 )  # fmt: skip
 
 

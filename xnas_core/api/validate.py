@@ -23,11 +23,12 @@ from xnas_core.api.yaml_tree import MAX_BYTES, Tree, YamlFlawError, read_documen
 
 @dataclass(frozen=True, slots=True)
 class LoadedSearch:
-    """A valid search from a file: the line it begins on, and what to warn of."""
+    """A valid search from a file: the line it begins on, what to warn of, and the document as it was written."""
 
     search: ArchitectureSearch
     line: int
     warnings: tuple[Problem, ...]
+    document: dict[str, Any]
 
 
 def validate_file(path: str | Path) -> list[Problem]:
@@ -35,13 +36,17 @@ def validate_file(path: str | Path) -> list[Problem]:
     return _read(Path(path), str(path))[1]
 
 
-def load_searches(path: str | Path) -> list[LoadedSearch]:
+def load_searches(path: str | Path, *, here: bool = True) -> list[LoadedSearch]:
     """Return all searches of a file.
+
+    Args:
+        path: the file.
+        here: see `check_document`.
 
     Raises:
         SpecError: there is a mistake anywhere in it.
     """
-    loaded, problems = _read(Path(path), str(path))
+    loaded, problems = _read(Path(path), str(path), here=here)
     if errors(problems):
         raise SpecError(path, problems)
     return loaded
@@ -53,14 +58,19 @@ def load_search(path: str | Path) -> ArchitectureSearch:
     Raises:
         SpecError: there is a mistake in it, or it holds more than one search.
     """
-    loaded = load_searches(path)
+    return load_one(path).search
+
+
+def load_one(path: str | Path, *, here: bool = True) -> LoadedSearch:
+    """Return the only search of a file with all that is known of it; see `load_searches` and `load_search`."""
+    loaded = load_searches(path, here=here)
     if len(loaded) > 1:
         message = f"holds {len(loaded)} searches, but one is needed; put each into a file of its own"
         raise SpecError(path, [Problem(str(path), loaded[1].line, 1, "", message)])
-    return loaded[0].search
+    return loaded[0]
 
 
-def _read(path: Path, name: str) -> tuple[list[LoadedSearch], list[Problem]]:
+def _read(path: Path, name: str, *, here: bool = True) -> tuple[list[LoadedSearch], list[Problem]]:
     try:
         text = _text(path)
     except ValueError as error:
@@ -75,10 +85,10 @@ def _read(path: Path, name: str) -> tuple[list[LoadedSearch], list[Problem]]:
         problems.append(Problem(name, 0, 0, "", f"is empty; it must hold an {KIND} (see `xnas init`)"))
     loaded: list[LoadedSearch] = []
     for tree in trees:
-        found, search = _check(tree, name, path.parent)
+        found, search = _check(tree, name, path.parent, here=here)
         problems += found
         if search is not None:
-            loaded.append(LoadedSearch(search, tree.line, tuple(found)))
+            loaded.append(LoadedSearch(search, tree.line, tuple(found), tree.plain()))
     problems.sort(key=lambda problem: (problem.line, problem.column))
     return loaded, problems
 
@@ -105,13 +115,13 @@ def _text(path: Path) -> str:
     return text
 
 
-def _check(tree: Tree, file: str, folder: Path) -> tuple[list[Problem], ArchitectureSearch | None]:
+def _check(tree: Tree, file: str, folder: Path, *, here: bool) -> tuple[list[Problem], ArchitectureSearch | None]:
     """Return the problems of one document, and the search if there is no error."""
     document = tree.plain()
     other = _other_kind(tree, document, file)
     if other is not None:
         return [other], None
-    search, findings = check_document(document, folder)
+    search, findings = check_document(document, folder, here=here)
     problems = []
     for finding in findings:
         line, column = position(tree, finding.path)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import typer
 
 from xnas_core.cli import exit_codes
+from xnas_core.cli.cluster.commands import delete, get, logs, resume, scale, submit, suspend
+from xnas_core.cli.cluster.commands import list as list_
+from xnas_core.cli.cluster.options import SectionedCommand
 from xnas_core.cli.commands import (
     candidate,
     evaluator,
@@ -53,6 +56,11 @@ def _options(context: typer.Context, verbose: Verbose = 0, log_format: Logs = No
         print(context.get_help())
 
 
-for module in (init, validate, plan, run, front, candidate, lineage, report, export, evaluator, version):
+_MODULES = (
+    init, validate, plan, run, submit, list_, front, candidate, lineage, report, export, get, suspend, resume, scale,
+    logs, delete, evaluator, version,
+)  # fmt: skip
+for module in _MODULES:
     name = module.__name__.rpartition(".")[2]
-    app.command(name, epilog=f"\b\n{module.EXAMPLE}\n\n{exit_codes.TABLE}")(getattr(module, name))
+    command = getattr(module, name, None) or getattr(module, f"{name}_")
+    app.command(name, cls=SectionedCommand, epilog=f"\b\n{module.EXAMPLE}\n\n{exit_codes.TABLE}")(command)

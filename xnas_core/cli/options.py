@@ -39,3 +39,14 @@ Slots = Annotated[
     typer.Option("--slots", min=1, max=64, help="Candidates trained side by side.", show_default="the file's"),
 ]
 Device = Annotated[Place, typer.Option("--device", help="Where candidates are trained; auto: the GPU if there is one.")]
+SearchPlace = Annotated[
+    str,
+    typer.Argument(
+        metavar="SEARCH",
+        help="Output folder of `xnas run`, NAMESPACE/NAME on a cluster, or s3://BUCKET/PREFIX.",
+        show_default=False,
+    ),
+]
+ClusterSearch = Annotated[
+    str, typer.Argument(metavar="SEARCH", help="NAMESPACE/NAME, or NAME with -n.", show_default=False)
+]

@@ -6,9 +6,12 @@ import json
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from xnas_core.cli.cluster.options import ClusterOptions
 
 
 class LogFormat(StrEnum):
@@ -27,12 +30,19 @@ class Session:
         verbosity: 0 warnings, 1 information, 2 everything.
         log_format: how log lines look.
         answered: the JSON document has been written.
+        cluster: what was said of a cluster, in commands that have to do with one.
     """
 
     json: bool = False
     verbosity: int = 0
     log_format: LogFormat = LogFormat.CONSOLE
     answered: bool = False
+    cluster: ClusterOptions | None = None
+
+    def line(self, document: dict[str, Any]) -> None:
+        """Write one JSON document to a line of standard output, where there is one for each event."""
+        self.answered = True
+        print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
 
     def answer(self, document: dict[str, Any]) -> None:
         """Write the one JSON document to standard output."""

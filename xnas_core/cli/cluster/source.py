@@ -1,0 +1,66 @@
+"""A search on a cluster as a source of views and objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xnas_core.cli.cluster.connecting import Reached, kube_for, reached
+from xnas_core.cli.cluster.options import ClusterOptions
+from xnas_core.cli.cluster.searches import Searches
+from xnas_core.cli.places import ClusterPlace
+from xnas_core.errors import XnasError
+from xnas_core.service.errors import ForbiddenError, NotFoundError
+
+if TYPE_CHECKING:
+    from xnas_core.search.view import SearchView
+
+
+class ClusterSource:
+    """See Source."""
+
+    folder: Path | None = None
+
+    def __init__(self, to: Reached) -> None:
+        self.reached = to
+        self.place = f"{to.namespace}/{to.name}"
+
+    def view(self) -> SearchView:
+        """See Source."""
+        return self.reached.client.view(self.reached.namespace, self.reached.name)
+
+    def get(self, key: str) -> bytes:
+        """See Source."""
+        try:
+            return self.reached.client.artifact(self.reached.namespace, self.reached.name, key)
+        except NotFoundError as error:
+            raise KeyError(key) from error
+
+
+@contextmanager
+def cluster_source(place: ClusterPlace, options: ClusterOptions, text: str) -> Iterator[ClusterSource]:
+    """Connect, and say so in a useful way where there is no such search."""
+    if options.address is None:
+        with kube_for(options) as kube:
+            namespace = place.namespace or kube.access.namespace
+            place = ClusterPlace(namespace, place.name)
+            _look(Searches(kube), place, text, options)
+    with reached(place, options) as to:
+        yield ClusterSource(to)
+
+
+def _look(searches: Searches, place: ClusterPlace, text: str, options: ClusterOptions) -> None:
+    """Find out with the caller's own rights whether there is such a search: the answer has suggestions."""
+    assert place.namespace is not None  # just set
+    try:
+        searches.get(place.namespace, place.name)
+    except ForbiddenError:
+        # The account whose token is shown may have the right that the login lacks.
+        return
+    except NotFoundError as error:
+        folder = "" if options.namespace else f", and no folder {text}"
+        raise NotFoundError(f"{error}{folder}") from error
+    except XnasError:
+        raise
