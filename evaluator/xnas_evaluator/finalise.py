@@ -1,4 +1,4 @@
-"""The tasks `finalise` and `explain` (protocol.md §3): the test split, once, and the explanations."""
+"""The tasks `finalise` and `explain` (protocol.md §3): the test split, once, explanations and diagnosis."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from xnas_core.errors import IntegrityError, InvalidInputError
 from xnas_core.tasks import TaskKind, TaskResult, attempt_prefix
 from xnas_evaluator.checkpoints import Checkpoint
 from xnas_evaluator.context import TaskContext
+from xnas_evaluator.diagnosis.make import Diagnosed, diagnose
 from xnas_evaluator.evaluate import Timings, check_fit, environment
 from xnas_evaluator.explain.make import Made, make
 from xnas_evaluator.objectives.validation import score
@@ -24,7 +25,8 @@ def finalise(context: TaskContext) -> TaskResult:
 
     `finalise` scores the test split (`test_accuracy`, `test_loss`) and explains as the spec says. `explain` never
     looks at the test split, as it may be asked for while the search still selects; its parameters `methods` and
-    `samplesPerClass` take the place of the spec's.
+    `samplesPerClass` take the place of the spec's. Both diagnose the network on the validation and training splits
+    (`diagnosis.make`) wherever something is explained.
 
     Raises:
         InvalidInputError: there is nothing to load, or a parameter is wrong (final).
@@ -54,16 +56,19 @@ def finalise(context: TaskContext) -> TaskResult:
             scores = score(network, data.test, data, numbers)
         metrics |= {"test_accuracy": scores.accuracy, "test_loss": scores.loss}
         errors |= {"test_accuracy": scores.accuracy_error, "test_loss": scores.loss_error}
-    made = Made() if wanted is None else make(context, network, data, wanted.methods, wanted.samples_per_class)
+    made, diagnosed = Made(), Diagnosed()
+    if wanted is not None:
+        made = make(context, network, data, wanted.methods, wanted.samples_per_class)
+        diagnosed = diagnose(context, network, data, numbers)
     return TaskResult(
         task_id=assignment.task_id,
         kind=assignment.kind,
         candidate_id=assignment.candidate_id,
         attempt=assignment.attempt,
-        metrics=metrics | made.metrics,
-        errors=errors,
-        timings=timings.seconds | made.timings,
-        artifacts=tuple(made.artifacts),
+        metrics=metrics | made.metrics | diagnosed.metrics,
+        errors=errors | diagnosed.errors,
+        timings=timings.seconds | made.timings | diagnosed.timings,
+        artifacts=(*made.artifacts, *diagnosed.artifacts),
         environment=environment(context, numbers) | made.environment(),
     )
 

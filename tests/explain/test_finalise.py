@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from xnas_core import plugins
+from xnas_core.artifacts import keys
 from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, RESULT
 from xnas_core.errors import IntegrityError, InvalidInputError
 from xnas_core.tasks import TaskKind, TaskResult
@@ -32,6 +33,7 @@ from xnas_evaluator.stored_checkpoint import CheckpointMissingError
 from xnas_evaluator.testing_trained import TrainedFolder, digits_spec
 
 METHODS = ["integratedGradients", "saliency", "gradCam"]
+DIAGNOSIS_FILES = {keys.DIAGNOSIS, keys.DIAGNOSIS_TENSORS, keys.HEAT_MAPS, keys.SUSPECTS}
 PAGE = Path(__file__).parents[2] / "docs" / "plugins" / "explainer.md"
 
 
@@ -89,6 +91,10 @@ def _finalise(trained: TrainedFolder, *methods: str, attempt: int = 9, **explana
     return finalise(trained.context(TaskKind.FINALISE, spec=spec, attempt=attempt))
 
 
+def _explanations(result: TaskResult) -> list[str]:
+    return [a.name for a in result.artifacts if a.name.startswith("explanations/")]
+
+
 def test_the_test_split_is_scored_and_everything_is_stored(trained: TrainedFolder, network: TrainedNetwork) -> None:
     context = trained.context(TaskKind.FINALISE)
     result = finalise(context)
@@ -102,19 +108,19 @@ def test_the_test_split_is_scored_and_everything_is_stored(trained: TrainedFolde
     assert result.metrics["test_loss"] == pytest.approx(float(nn.functional.cross_entropy(scores, data.test.labels)))
     n = len(data.test)
     assert result.errors["test_accuracy"] == pytest.approx((accuracy * (1 - accuracy) / n) ** 0.5)
-    assert {a.name for a in result.artifacts} == {
-        f"explanations/{m}{e}" for m in METHODS for e in (".png", ".safetensors")
-    }
+    explanations = {f"explanations/{m}{e}" for m in METHODS for e in (".png", ".safetensors")}
+    assert {a.name for a in result.artifacts} == explanations | DIAGNOSIS_FILES
     for artifact in result.artifacts:
         content = context.get(TaskKind.FINALISE, 1, artifact.name)
         assert content is not None
         assert (artifact.size, artifact.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-        if artifact.name.endswith(".png"):
+        if artifact.name in explanations and artifact.name.endswith(".png"):
             assert Image.open(io.BytesIO(content)).width == 720
             assert artifact.size < 100_000
     assert {f"explain_{m}_seconds" for m in METHODS} < set(result.timings)
     assert not any(name.startswith("explanations.") for name in result.environment)
     assert {progress.epochs for progress in context.reported} == {1, 3}
+    assert {"scoring the test split", "diagnosing"} < {progress.step for progress in context.reported}
 
 
 def test_stored_tensors_say_what_was_explained(trained: TrainedFolder, network: TrainedNetwork) -> None:
@@ -170,8 +176,9 @@ def test_explain_never_looks_at_the_test_split_and_takes_parameters(trained: Tra
     spec = digits_spec(explanations={"scope": "none"})
     context = trained.context(TaskKind.EXPLAIN, spec=spec, parameters=parameters)
     result = finalise(context)
-    assert result.metrics == {}
-    assert [a.name for a in result.artifacts] == ["explanations/saliency.safetensors", "explanations/saliency.png"]
+    assert not any(name.startswith("test_") for name in result.metrics)
+    assert _explanations(result) == ["explanations/saliency.safetensors", "explanations/saliency.png"]
+    assert {a.name for a in result.artifacts} > DIAGNOSIS_FILES
     content = context.get(TaskKind.EXPLAIN, 1, "explanations/saliency.safetensors")
     assert content is not None
     assert len(read(content)[0]["labels"]) == 10
@@ -189,7 +196,7 @@ def test_wrong_parameters_of_explain_are_named(trained: TrainedFolder, parameter
 @pytest.mark.usefixtures("plug_ins")
 def test_one_methods_failure_spares_the_others(trained: TrainedFolder) -> None:
     result = _finalise(trained, "Fails", "gradCam", "noSuch", "NeverApplies", "saliency")
-    assert {a.name for a in result.artifacts} == {
+    assert set(_explanations(result)) == {
         f"explanations/{m}{e}" for m in ("gradCam", "saliency") for e in (".png", ".safetensors")
     }
     failed = result.environment["explanations.failed"]
@@ -222,7 +229,7 @@ def test_when_every_method_fails_the_task_fails_and_says_why(trained: TrainedFol
 @pytest.mark.usefixtures("plug_ins")
 def test_a_method_that_does_not_apply_has_not_failed(trained: TrainedFolder) -> None:
     result = _finalise(trained, "NeverApplies")
-    assert result.artifacts == ()
+    assert _explanations(result) == []
     assert "explanations.failed" not in result.environment
 
 
@@ -238,7 +245,7 @@ def test_the_documented_plug_in_runs(trained: TrainedFolder, network: TrainedNet
         tensors = _tensors(trained, "smoothGrad", 11)
         inputs = network.normalise(tensors["inputs"])
         quiet = example.plugin(copies=1, noise=0.0).explain(network, inputs, tensors["targets"], 0).attributions
-    assert len(result.artifacts) == 2
+    assert len(_explanations(result)) == 2
     leaf = inputs.requires_grad_()
     network(leaf).gather(1, tensors["targets"][:, None]).sum().backward()
     assert leaf.grad is not None

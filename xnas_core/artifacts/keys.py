@@ -20,6 +20,10 @@ PROGRESS = "progress.jsonl"
 STATE = "state.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_MANIFEST = "checkpoint.json"
+DIAGNOSIS = "diagnosis.json"
+DIAGNOSIS_TENSORS = "diagnosis.safetensors"
+HEAT_MAPS = "diagnosis/heatmaps.png"
+SUSPECTS = "diagnosis/suspects.png"
 
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
 

@@ -44,6 +44,8 @@ class Dataset:
         mean: (C,) mean of the training pixels, in 0..255.
         std: (C,) standard deviation of the training pixels, in 0..255; 1 where a channel is constant.
         digest: SHA-256 of the decoded data before the split.
+        train_sources: (N,) where each training sample lies in the images as they came, before the split; None where
+            that is not known.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Dataset:
     mean: npt.NDArray[np.float64]
     std: npt.NDArray[np.float64]
     digest: str
+    train_sources: npt.NDArray[np.int64] | None = None
 
     @property
     def shape(self) -> DataShape:
@@ -90,7 +93,16 @@ def load(spec: DatasetSpec, seed: int, cache: Path) -> Dataset:
         test = Part(raw.test_images, raw.test_labels)
     mean, std = _statistics(train.images)
     return Dataset(
-        name, raw.class_names, train, _part(raw, parts.validation), test, raw.test_images is None, mean, std, raw.digest
+        name,
+        raw.class_names,
+        train,
+        _part(raw, parts.validation),
+        test,
+        raw.test_images is None,
+        mean,
+        std,
+        raw.digest,
+        parts.train,
     )
 
 

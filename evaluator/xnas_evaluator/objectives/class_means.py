@@ -8,7 +8,7 @@ operations on equal input (the ReLUs of all edges that leave one node of a cell)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class ClassMeans:
         # In the graph's order: the order of a set differs between processes, and with it the last bit of a sum.
         self._counted = tuple(activation_layers(network, layers))
         self._channels_last = arithmetic.channels_last
-        self._representative = _representatives(network.graph)
+        self._representative = representatives(network.graph)
         nodes = network.graph.nodes
         self._summed = [n.name for n in nodes if n.op in _SUMMED and self._representative[n.name] == n.name]
         shapes = network.graph.shapes
@@ -101,15 +101,22 @@ class ClassMeans:
             self._sums["predictedClass"][index].index_add_(0, predicted, sums)
         self._outputs.clear()
 
-    def gram(self, group_by: GroupBy) -> Tensor:
+    def gram(self, group_by: GroupBy, among: Collection[str] | None = None) -> Tensor:
         """Return the (K, K) inner products of the class means over all counted layers joined, float64 on the CPU.
 
-        Rows and columns of classes without a sample are zero.
+        Args:
+            group_by: which classes.
+            among: names of the counted layers to join; all when absent.
+
+        Returns:
+            Rows and columns of classes without a sample are zero.
         """
         counts = self._counts[group_by]
         present = counts.nonzero().flatten()
         inner = torch.zeros((len(present), len(present)), dtype=torch.float64, device=counts.device)
-        for mean in self._means(self._sums[group_by], counts, present):
+        names = [name for name in self._counted if among is None or name in among]
+        values = self._values(self._sums[group_by], counts, present)
+        for mean in (values[name] for name in names):
             flat = mean.flatten(1).double()
             inner += flat @ flat.T
         gram = torch.zeros((self._classes, self._classes), dtype=torch.float64)
@@ -131,11 +138,6 @@ class ClassMeans:
             result[name][present] = values[name]
         return result
 
-    def _means(self, sums: Sequence[Tensor], counts: Tensor, present: Tensor) -> list[Tensor]:
-        """Return the class means of each counted layer, (K present, ...)."""
-        values = self._values(sums, counts, present)
-        return [values[name] for name in self._counted]
-
     def _values(self, sums: Sequence[Tensor], counts: Tensor, present: Tensor) -> dict[str, Tensor]:
         """Return the class means of every node by name, (K present, ...)."""
         graph = self._network.graph
@@ -151,7 +153,7 @@ class ClassMeans:
         return values
 
 
-def _representatives(graph: Graph) -> dict[str, str]:
+def representatives(graph: Graph) -> dict[str, str]:
     """Return, for each node, the first node with the same value: equal operations without weights on equal input."""
     first: dict[tuple[object, ...], str] = {}
     found: dict[str, str] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -37,6 +39,7 @@ class DeviceData:
         mean: (1, C, 1, 1) float32, mean of the training pixels in 0..255.
         std: (1, C, 1, 1) float32, their standard deviation.
         digest: of the decoded data.
+        train_sources: (N,) on the CPU, as in `Dataset`.
     """
 
     name: str
@@ -47,6 +50,7 @@ class DeviceData:
     mean: Tensor
     std: Tensor
     digest: str
+    train_sources: npt.NDArray[np.int64] | None = None
 
     @property
     def shape(self) -> DataShape:
@@ -67,5 +71,13 @@ def to_device(data: Dataset, device: torch.device) -> DeviceData:
 
     mean, std = (torch.from_numpy(values).float().view(1, -1, 1, 1).to(device) for values in (data.mean, data.std))
     return DeviceData(
-        data.name, data.class_names, part(data.train), part(data.validation), part(data.test), mean, std, data.digest
+        data.name,
+        data.class_names,
+        part(data.train),
+        part(data.validation),
+        part(data.test),
+        mean,
+        std,
+        data.digest,
+        data.train_sources,
     )
