@@ -25,7 +25,7 @@ from xnas_core.testing.command_line import command, xnas, xnas_process
         (["run", "search.yaml", "-o", "x", "--slots", "0"], "Invalid value for '--slots'"),
         (["run", "search.yaml", "-o", "x", "--device", "tpu"], "Invalid value for '--device'"),
         (["front", "nowhere"], "holds no search"),
-        (["front"], "Missing argument 'DIR'"),
+        (["front"], "Missing argument 'SEARCH'"),
         (["plan", "nowhere.yaml"], "there is no such file"),
         (["run", "nowhere.yaml", "-o", "x"], "there is no such file"),
         (["evaluator", "--connect", "127.0.0.1:1", "--token-file", "nowhere"], "there is no token file nowhere"),

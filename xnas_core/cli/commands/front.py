@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import typer
 
-from xnas_core.cli.options import AsJson, OutputFolder
+from xnas_core.cli.cluster.options import operator_options
+from xnas_core.cli.options import AsJson, SearchPlace
 from xnas_core.cli.session import begin
 
 EXAMPLE = """Example:
   xnas front runs/first
+  xnas front team-a/digits
+  xnas front s3://xnas/searches/team-a/digits/UID
   xnas front runs/first --json | jq '.front[0].id'"""
 
 
-def front(context: typer.Context, folder: OutputFolder, as_json: AsJson = False) -> None:
+@operator_options
+def front(context: typer.Context, search: SearchPlace, as_json: AsJson = False) -> None:
     """Show the Pareto front of a search: the candidates that no other one beats in every objective.
 
-    Works at any time, also while the search runs. The whole table lies in DIR/front.csv.
+    Works at any time, also while the search runs. The whole table is front.csv in the folder, or among the artifacts.
     """
     from xnas_core.cli.documents import search_document
-    from xnas_core.local import open_search
+    from xnas_core.cli.sources import opened
 
     session = begin(context, as_json=as_json)
-    view = open_search(folder)
+    with opened(session, search) as source:
+        view = source.view()
     if session.json:
-        session.answer(search_document(view, folder))
+        session.answer(search_document(view, source.folder))
         return
     from xnas_core.cli import terminal
     from xnas_core.cli.summary import state_line

@@ -6,17 +6,20 @@ from typing import Annotated
 
 import typer
 
-from xnas_core.cli.options import AsJson, CandidateId, OutputFolder
+from xnas_core.cli.cluster.options import operator_options
+from xnas_core.cli.options import AsJson, CandidateId, SearchPlace
 from xnas_core.cli.session import begin
 
-EXAMPLE = """Example:
-  xnas lineage runs/first c01ab --depth 3"""
+EXAMPLE = """Examples:
+  xnas lineage runs/first c01ab --depth 3
+  xnas lineage team-a/digits c01ab --json"""
 
 Depth = Annotated[int, typer.Option("--depth", min=1, max=1000, help="Generations of ancestors that are drawn.")]
 
 
+@operator_options
 def lineage(
-    context: typer.Context, folder: OutputFolder, identity: CandidateId, depth: Depth = 5, as_json: AsJson = False
+    context: typer.Context, search: SearchPlace, identity: CandidateId, depth: Depth = 5, as_json: AsJson = False
 ) -> None:
     """Show where a candidate comes from: parents, their parents, and so on.
 
@@ -24,11 +27,12 @@ def lineage(
     """
     from xnas_core.cli.ancestry import ancestry
     from xnas_core.cli.documents import brief_document
+    from xnas_core.cli.sources import opened
     from xnas_core.cli.viewing import find_candidate
-    from xnas_core.local import open_search
 
     session = begin(context, as_json=as_json)
-    view = open_search(folder)
+    with opened(session, search) as source:
+        view = source.view()
     record = find_candidate(view, identity)
     ancestors = ancestry(view, record)[1:]
     if session.json:
