@@ -13,7 +13,7 @@ from xnas_evaluator.explain.baseline import check_baseline, described
 from xnas_evaluator.explain.budget import BUDGET_BYTES, check_budget, images_at_once
 from xnas_evaluator.explain.multipliers import rule
 
-_COPIES = 6
+_COPIES = 4
 """An image and its reference go through together, and of each a rule keeps its multipliers, masks and output."""
 _TOLERANCE = 1e-3
 """Largest completeness delta, as a share of the magnitudes that were added: float32 stays well below it."""
