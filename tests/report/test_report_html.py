@@ -15,7 +15,7 @@ from tests.report.html_check import Checker
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.errors import StoreError
 from xnas_core.report import render, write_report
-from xnas_core.report.cards import CARD_LIMIT
+from xnas_core.report.material import CARD_LIMIT
 from xnas_core.search.view import AttemptRecord, CandidateState, SearchState, SearchView, StoredArtifact
 from xnas_core.tasks import TaskKind
 from xnas_core.testing.sample_search import SampleSearch, sample_search

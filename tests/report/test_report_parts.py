@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from xnas_core.api.spec import BenchmarkSpec, DatasetSource, DatasetSpec
 from xnas_core.plugins import PluginKind, load
 from xnas_core.report import numbers, sample
-from xnas_core.report.account import ended_attempts, environments, genes
+from xnas_core.report.account import ended_attempts, environments
 from xnas_core.report.data import Field, report_data, steps
 from xnas_core.report.drawings import draw, label_colours
 from xnas_core.report.lineage import LIMIT, lineage
@@ -203,11 +203,7 @@ def test_dead_edges_differ_and_colours_agree_between_drawings() -> None:
     assert 'class="edge c1"' in draw(second, colours, "t", "2")
 
 
-def test_shares_of_choices_add_up_and_failures_are_counted() -> None:
-    space = load(PluginKind.SPACE, "nas-bench-201")({}, DataShape(3, 32, 32, 10))
-    for gene in genes(DATA, space):
-        assert sum(choice.front for choice in gene.choices) == pytest.approx(1)
-        assert sum(choice.everyone for choice in gene.choices) == pytest.approx(1)
+def test_failures_are_counted() -> None:
     ended = ended_attempts(SAMPLE.view)
     counted = sum(a.outcome not in ("succeeded", "running") for c in SAMPLE.view.candidates for a in c.history)
     assert sum(group.count for group in ended) == counted > 0

@@ -1,17 +1,14 @@
-"""The report's account of the run: what failed and was retried, what was run, on what, and the choices on the front."""
+"""The report's account of the run: what failed and was retried, what was run, and on what."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import yaml
 
 from xnas_core.api.base import API_VERSION, KIND
-from xnas_core.report.data import ReportData
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchView
-from xnas_core.spaces.base import SearchSpace
 from xnas_core.tasks import EndReason, classify
 
 
@@ -25,23 +22,6 @@ class EndedAttempts:
     count: int
     candidates: int
     example: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A gene's value: its share among front members and among all scored candidates."""
-
-    label: str
-    front: float
-    everyone: float
-
-
-@dataclass(frozen=True, slots=True)
-class Gene:
-    """A gene and its values, in the space's order."""
-
-    name: str
-    choices: tuple[Choice, ...]
 
 
 _MEANING = {"failed": "counts, retried", "final": "final, not retried", "preempted": "does not count, retried"}
@@ -86,23 +66,3 @@ def environments(view: SearchView) -> list[tuple[str, list[tuple[str, int]]]]:
         for name, value in candidate.environment.items():
             counts.setdefault(name, Counter())[value] += 1
     return [(name, sorted(c.items(), key=lambda item: (-item[1], item[0]))) for name, c in sorted(counts.items())]
-
-
-def genes(data: ReportData, space: SearchSpace | None) -> tuple[Gene, ...]:
-    """Return how often each gene has each value on the front and among all scored; empty without a front or space."""
-    scored = [c.genes for c in data.view.candidates if c.state is CandidateState.SUCCEEDED]
-    front = [data.view.candidates[i].genes for i in data.front]
-    if space is None or not front:
-        return ()
-    made = []
-    for g, (name, bound) in enumerate(zip(space.gene_names, space.cardinalities, strict=True)):
-        choices = tuple(
-            Choice(space.gene_label(g, value), _share(front, g, value), _share(scored, g, value))
-            for value in range(bound)
-        )
-        made.append(Gene(name, choices))
-    return tuple(made)
-
-
-def _share(rows: Sequence[Sequence[int]], gene: int, value: int) -> float:
-    return sum(row[gene] == value for row in rows if len(row) > gene) / len(rows) if rows else 0.0

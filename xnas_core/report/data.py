@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from xnas_core.api.spec import Direction, ObjectiveSpec
 from xnas_core.objectives import METRICS
+from xnas_core.report.confirmed import source_of
 from xnas_core.report.tables import metric_names
 from xnas_core.search.view import CandidateRecord, CandidateState, HypervolumePoint, SearchView
 
@@ -100,9 +101,10 @@ def report_data(view: SearchView) -> ReportData:
         )
     taken = {name for objective in view.spec.objectives for name in (objective.name, objective.metric_name)}
     others = [name for name in metric_names(view) if name not in taken]
+    names = {objective.name: objective.metric_name for objective in view.spec.objectives}
     for name in others:
         add(
-            _metric_field(name),
+            _metric_field(name, names),
             [candidate.metrics.get(name) for candidate in view.candidates],
             [candidate.errors.get(name) for candidate in view.candidates],
         )
@@ -117,8 +119,17 @@ def standard_error(record: CandidateRecord, objective: ObjectiveSpec) -> float |
     return record.errors.get(objective.name, record.errors.get(objective.metric_name))
 
 
-def compact_json(data: ReportData, *, knee: int | None, x: int, y: int) -> str:
-    """Return what the report's script needs, as JSON that is safe inside a script element."""
+def compact_json(
+    data: ReportData, *, knee: int | None, x: int, y: int, tree: Sequence[tuple[float, float]] = ()
+) -> str:
+    """Return what the report's script needs, as JSON that is safe inside a script element.
+
+    Args:
+        data: all candidates.
+        knee: position of the knee point.
+        x, y: fields on the first plot's axes.
+        tree: pixel of each candidate in the family tree.
+    """
     view = data.view
     states = [state.value for state in CandidateState]
     document: dict[str, Any] = {
@@ -132,6 +143,8 @@ def compact_json(data: ReportData, *, knee: int | None, x: int, y: int) -> str:
         "arch": [c.arch for c in view.candidates],
         "generation": [c.generation for c in view.candidates],
         "parents": [[data.index[p] for p in c.parents if p in data.index] for c in view.candidates],
+        "number": [c.number for c in view.candidates],
+        "tree": [round(value) for place in tree for value in place],
         "attempts": [c.attempts for c in view.candidates],
         "states": states,
         "state": [states.index(c.state.value) for c in view.candidates],
@@ -157,10 +170,18 @@ def steps(history: tuple[HypervolumePoint, ...]) -> list[HypervolumePoint]:
     ]
 
 
-def _metric_field(name: str) -> Field:
+def _metric_field(name: str, objectives: Mapping[str, str]) -> Field:
     meaning = METRICS.get(name)
     if meaning:
         return Field(name, meaning.unit, meaning.description, meaning.direction, False)
+    confirming = source_of(name, objectives)
+    if confirming:
+        objective, part = confirming
+        again = METRICS.get(objectives[objective])
+        said = "Mean" if part == "mean" else "Standard deviation"
+        about = f"{said} of {objective} over trainings of the same architecture with other seeds."
+        way = again.direction if again and part == "mean" else None
+        return Field(name, again.unit if again else "1", about, way, False)
     tested = METRICS.get(name.removeprefix("test_"))
     if tested:
         return Field(name, tested.unit, f"On the test split: {tested.description}", tested.direction, False)

@@ -28,6 +28,18 @@ def with_error(value: float | None, error: float | None, unit: str = "1") -> str
     return f"{value:.{decimals}f} ± {error:.{decimals}f}{_unit(unit)}"
 
 
+def signed(value: float | None, unit: str = "1") -> str:
+    """Return a number with its sign: "+0.12", "−0.84"."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return ("−" if value < 0 else "+") + number(abs(value), unit)
+
+
+def p_value(value: float) -> str:
+    """Return "p = 0.012", or "p < 0.0001" for a smaller one."""
+    return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
+
+
 def duration(seconds: float | None) -> str:
     """Return a duration in its two largest units."""
     if seconds is None or not math.isfinite(seconds):

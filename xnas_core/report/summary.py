@@ -13,13 +13,17 @@ from xnas_core.search.view import CandidateRecord, CandidateState, SearchState, 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A figure on the first screen: value, "± standard error", detail; `candidate`: id of the one it speaks of."""
+    """A figure on the first screen: value, "± standard error", detail.
+
+    `candidate`: id of the one it speaks of. `term`: the glossary's name for the label.
+    """
 
     label: str
     value: str
     spread: str = ""
     detail: str = ""
     candidate: str = ""
+    term: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +134,22 @@ def _tiles(data: ReportData, knee: int | None) -> list[Tile]:
         if best is not None:
             shown = with_error(best.objectives[k], standard_error(best, objective), data.fields[k].unit)
             value, sign, error = shown.partition(" ± ")
-            tiles.append(Tile(f"Best {objective.name}", value, sign.lstrip() + error, best.id, best.id))
+            tiles.append(Tile(f"Best {objective.name}", value, sign.lstrip() + error, best.id, best.id, objective.name))
     if knee is not None:
         record = view.candidates[knee]
         values = " · ".join(number(value) for value in record.objectives)
-        tiles.append(Tile("Knee point", values, "", record.id, record.id))
+        tiles.append(Tile("Knee point", values, "", record.id, record.id, "knee point"))
     done = count(view, CandidateState.SUCCEEDED, CandidateState.FAILED)
     failed, limit = count(view, CandidateState.FAILED), view.spec.limits.max_evaluations
     detail = [f"{grouped(failed)} failed"] if failed else []
     if limit and done < limit:
         detail.append(f"of {grouped(limit)} allowed")
-    tiles.append(Tile("Front", plural(len(data.front), "member")))
+    tiles.append(Tile("Front", plural(len(data.front), "member"), term="front"))
     if view.reference_point is not None and view.history:
         reference = ", ".join(tick(value) for value in view.reference_point)
-        tiles.append(Tile("Hypervolume", number(view.hypervolume), detail=f"reference ({reference})"))
+        tiles.append(
+            Tile("Hypervolume", number(view.hypervolume), detail=f"reference ({reference})", term="hypervolume")
+        )
     tiles.append(Tile("Evaluations", grouped(done), detail=", ".join(detail)))
     each = elapsed_seconds(view)
     if each is not None:

@@ -36,6 +36,7 @@ function place(plot, event) {
 function choose(i, {scroll = false, quiet = false} = {}) {
   selected = i;
   for (const plot of plots) if (plot.mark) plot.mark(i);
+  familyTree.show(i);
   for (const card of document.querySelectorAll(".card.on")) card.classList.remove("on");
   const card = document.getElementById("card-" + report.id[i]);
   if (card) card.classList.add("on");
@@ -44,7 +45,7 @@ function choose(i, {scroll = false, quiet = false} = {}) {
   if (picked.hidden) origin = document.activeElement;
   const rows = report.fields.map((field, f) => [field, f]).filter(([, f]) => report.values[f][i] !== null && f < report.fields.length - 1);
   const metrics = html("dl", {className: "metrics"}, ...rows.map(([field, f]) =>
-    html("div", {className: field.objective ? "objective" : ""}, html("dt", {title: field.about}, field.name), html("dd", {}, withError(f, i)))));
+    html("div", {className: field.objective ? "objective" : ""}, html("dt", {}, html("a", {href: "#metric-" + f, className: "term"}, field.name)), html("dd", {}, withError(f, i)))));
   const body = [
     html("h2", {className: "id"}, report.id[i]),
     html("p", {}, html("code", {}, report.arch[i])),
@@ -135,12 +136,20 @@ function drawHypervolume() {
 function showTree(id) {
   for (const tree of document.querySelectorAll(".tree")) tree.open = tree.id === "lineage-" + id;
   document.getElementById("lineage-of").value = id;
+  familyTree.show(report.id.indexOf(id));
+}
+
+// A link to something that is folded up unfolds it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target && target.tagName === "DETAILS") target.open = true;
 }
 
 function trees() {
   const picker = document.getElementById("lineage-of");
   if (!picker) return;
   picker.onchange = () => showTree(picker.value);
+  familyTree.show(report.id.indexOf(picker.value));
   for (const link of document.querySelectorAll("a[data-lineage]")) {
     link.onclick = event => {
       event.preventDefault();
@@ -164,6 +173,9 @@ function start() {
   document.getElementById("save-spec").onclick = () => save(document.getElementById("spec").textContent, "search.yaml", "application/yaml");
   candidateTable.start();
   trees();
+  familyTree.start();
+  addEventListener("hashchange", unfold);
+  unfold();
   drawAll();
   let width = innerWidth, waiting = 0;
   addEventListener("resize", () => {
