@@ -38,7 +38,7 @@ class Cancel(_Message):
 
 
 class Granted(_Message):
-    """Answer to AskGrant: exactly one of path, url and error is set."""
+    """Answer to AskGrant or AskData: exactly one of path, url and error is set."""
 
     kind: Literal["granted"] = "granted"
     number: int
@@ -93,6 +93,15 @@ class AskGrant(_Message):
     key: str
 
 
+class AskData(_Message):
+    """Ask for access to the search's data set, which lies in a store."""
+
+    kind: Literal["askData"] = "askData"
+    number: int
+    task_id: str
+    uri: str
+
+
 class Done(_Message):
     """The attempt succeeded and its result.json, whose content this is, is stored."""
 
@@ -129,7 +138,8 @@ class Paused(_Message):
 
 
 ToAgent = Annotated[
-    Ready | Reported | AskGrant | Done | Ended | WantExclusive | LeaveExclusive | Paused, Field(discriminator="kind")
+    Ready | Reported | AskGrant | AskData | Done | Ended | WantExclusive | LeaveExclusive | Paused,
+    Field(discriminator="kind"),
 ]
 
 _TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(ToWorker)

@@ -1,4 +1,4 @@
-"""Access to a data set in the store: the accepted address only, where the administrator allows it (protocol.md §6.9)."""
+"""Access to a data set in the store: the accepted address, where the administrator allows it (protocol.md §6.9)."""
 
 from __future__ import annotations
 

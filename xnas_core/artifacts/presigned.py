@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 
 from urllib3.exceptions import HTTPError
 
@@ -18,6 +20,7 @@ from xnas_core.errors import StoreError
 
 MAX_PUT_BYTES = 5 * 1024**3
 """S3's bound of one PUT."""
+_RANGE = re.compile(r"^bytes (\d+)-\d+/(\d+)$")
 _ONLY_IF_ABSENT = {"If-None-Match": "*"}
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -97,6 +100,57 @@ def stream(transport: Transport, url: str) -> Iterator[bytes] | None:
     raise refused("read", shown(url), response.status, code_of(content))
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """An object from one byte on.
+
+    Attributes:
+        start: number of the first byte; 0 where the object is not the one that was begun, or the store gives no parts.
+        size: bytes of the whole object.
+        etag: names this content; "" if the store gives none.
+        blocks: the content from `start` on, in order; raises StoreError where it breaks off. Read it or close it.
+    """
+
+    start: int
+    size: int
+    etag: str
+    blocks: Generator[bytes]
+
+
+def rest(transport: Transport, url: str, start: int = 0, etag: str = "") -> Rest | None:
+    """Return the rest of an object whose first `start` bytes are here, or None if there is no object.
+
+    Args:
+        start: bytes that are here; more than 0 only with the `etag` that they came with.
+
+    Raises:
+        AccessRefusedError, StoreError: see `put`.
+    """
+    try:
+        response = transport.stream("GET", url, {"Range": f"bytes={start}-"} if start and etag else None)
+        found = response.headers.get("ETag", "")
+        if response.status == 206 and (where := _RANGE.match(response.headers.get("Content-Range", ""))):
+            first, size = int(where.group(1)), int(where.group(2))
+            if first == start and found == etag:
+                return Rest(start, size, etag, _explained(blocks(response), url))
+        if response.status in (206, 416):
+            # Another content by now, or the part that it had is not there any more.
+            response.close()
+            return rest(transport, url)
+        if response.status == 200:
+            said = response.headers.get("Content-Length", "")
+            if not said.isdecimal():
+                response.close()
+                raise StoreError(f"cannot read {shown(url)}: the store does not say how long it is")
+            return Rest(0, int(said), found, _explained(blocks(response), url))
+        content = b"".join(blocks(response))
+    except HTTPError as error:
+        raise unreachable("read", shown(url), error) from None
+    if _absent(response.status, content):
+        return None
+    raise refused("read", shown(url), response.status, code_of(content))
+
+
 def size(transport: Transport, url: str) -> int | None:
     """Return the object's size in bytes, by a URL signed for HEAD, or None: there is none, or no bucket, or no user.
 
@@ -159,7 +213,7 @@ def _refused(action: str, url: str, answer: Answer) -> StoreError:
     return refused(action, shown(url), answer.status, code_of(answer.content))
 
 
-def _explained(found: Iterator[bytes], url: str) -> Iterator[bytes]:
+def _explained(found: Iterator[bytes], url: str) -> Generator[bytes]:
     try:
         yield from found
     except HTTPError as error:

@@ -122,13 +122,13 @@ class Transport(urllib3.PoolManager):
 
         return self._insist(once, len(body or b""), repeated)
 
-    def stream(self, method: str, url: str) -> BaseHTTPResponse:
+    def stream(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> BaseHTTPResponse:
         """Send a request and return the answer unread, for `blocks` or to be closed. Only the request is repeated.
 
         Raises:
             urllib3.exceptions.HTTPError: see `exchange`.
         """
-        return self._insist(lambda until: self._send(method, url, None, None, until), 0, REPEATED)
+        return self._insist(lambda until: self._send(method, url, None, headers, until), 0, REPEATED)
 
     def urlopen(  # type: ignore[override]  # as PoolManager itself does
         self, method: str, url: str, redirect: bool = True, **kw: Any

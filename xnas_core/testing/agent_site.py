@@ -89,13 +89,14 @@ class Site:
 async def start_server(folder: Path, **settings: object) -> DispatchServer:
     """Start a server on the folder's socket, with the folder as store; the caller calls `hold` and `stop`."""
     given: dict[str, object] = {
+        "config": CONFIG,
         "store": FolderStore(folder / "out"),
         "grants": FolderGrants(folder / "out"),
         "heartbeat_seconds": 0.5,
         "grace_seconds": 10.0,
         **settings,
     }
-    server = DispatchServer(config=CONFIG, addresses=[f"unix:{folder}/s"], **given)  # type: ignore[arg-type]
+    server = DispatchServer(addresses=[f"unix:{folder}/s"], **given)  # type: ignore[arg-type]
     await server.start()
     return server
 

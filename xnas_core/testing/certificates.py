@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import ssl
+import tempfile
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -22,6 +24,15 @@ class Certificate:
     def current(self) -> tuple[bytes, bytes]:
         """See xnas_core.dispatch.listener.CertificateSource."""
         return self.key, self.chain
+
+    def identity(self) -> ssl.SSLContext:
+        """Return what a server shows itself with."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(self.key + self.chain)
+            file.flush()
+            context.load_cert_chain(file.name)
+        return context
 
 
 def self_signed(*names: str) -> Certificate:

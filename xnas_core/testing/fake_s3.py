@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,7 @@ class FakeS3:
         script: what happens to the next requests, first one first; None: nothing odd. Empty: nothing odd any more.
         seen: every request, oldest first.
         page: objects in one page of a list.
+        ignores_ranges: answers with the whole object where a part was asked for.
         ignores_conditions: answers a conditional PUT as if it were none, as old servers do.
     """
 
@@ -93,6 +95,7 @@ class FakeS3:
     seen: list[Seen] = field(default_factory=list)
     page: int = 1000
     ignores_conditions: bool = False
+    ignores_ranges: bool = False
     ended: threading.Event = field(default_factory=threading.Event, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -106,12 +109,14 @@ class FakeS3:
 
 
 @contextmanager
-def fake_s3() -> Iterator[FakeS3]:
-    """Serve on a free port of the loopback interface until the block ends."""
+def fake_s3(identity: ssl.SSLContext | None = None) -> Iterator[FakeS3]:
+    """Serve on a free port of the loopback interface until the block ends; with an identity, over TLS."""
     fake = FakeS3()
     handler = type("Handler", (_Handler,), {"fake": fake})
     server = _Server(("127.0.0.1", 0), handler)
-    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if identity is not None:
+        server.socket = identity.wrap_socket(server.socket, server_side=True)
+    fake.url = f"http{'s' if identity else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -165,6 +170,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self._break_off()
         return self._answer(status, content, step)
 
+    def _part(self, status: int, content: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """Return what an answer to GET becomes where a part was asked for, with the headers that say so."""
+        if status != 200 or self.command != "GET":
+            return status, content, {}
+        headers = {"ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'}
+        asked = self.headers.get("Range", "").removeprefix("bytes=").removesuffix("-")
+        if not asked.isdecimal() or self.fake.ignores_ranges:
+            return status, content, headers
+        start, size = int(asked), len(content)
+        if start >= size:
+            return 416, _error("InvalidRange"), {}
+        return 206, content[start:], headers | {"Content-Range": f"bytes {start}-{size - 1}/{size}"}
+
     def _carry_out(self, body: bytes) -> tuple[int, bytes]:
         fake, url = self.fake, urlsplit(self.path)
         bucket, _, name = unquote(url.path).lstrip("/").partition("/")
@@ -213,7 +231,10 @@ class _Handler(BaseHTTPRequestHandler):
         ).encode()
 
     def _answer(self, status: int, content: bytes, step: Step = None) -> None:
+        status, content, headers = self._part(status, content)
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         if step is Trouble.NO_LENGTH:
             self.close_connection = True
         elif status != 204:

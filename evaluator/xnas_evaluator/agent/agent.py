@@ -16,7 +16,7 @@ from xnas_evaluator import pipe
 from xnas_evaluator.agent import machine
 from xnas_evaluator.agent.description import describe
 from xnas_evaluator.agent.exclusive import ExclusiveGate, Order
-from xnas_evaluator.agent.link import Link
+from xnas_evaluator.agent.link import Denied, Link
 from xnas_evaluator.agent.settings import AgentSettings
 from xnas_evaluator.agent.slot import Slot
 
@@ -148,7 +148,7 @@ class Agent:
     def _describe(self) -> None:
         """Say what the data are; asked again on a new stream, say it again."""
         if self._description is None or (self._description.done() and self._description.result().transient):
-            self._description = asyncio.ensure_future(describe(self.config(), self.settings.cache))
+            self._description = asyncio.ensure_future(describe(self.config(), self.settings, self._link.ask_data))
             self._description.add_done_callback(self._tell_description)
         elif self._description.done():
             self._tell_description(self._description)
@@ -224,6 +224,9 @@ class Agent:
             case pipe.AskGrant():
                 self._asking[slot] = self._asking.get(slot, 0) + 1
                 self._spawn(self._grant(slot, message))
+            case pipe.AskData():
+                self._asking[slot] = self._asking.get(slot, 0) + 1
+                self._spawn(self._grant_data(slot, message))
             case pipe.WantExclusive():
                 self._carry_out(self._gate.want(slot, self._now()))
             case pipe.LeaveExclusive():
@@ -244,10 +247,24 @@ class Agent:
     async def _grant(self, slot: int, ask: pipe.AskGrant) -> None:
         try:
             answer = await self._link.ask_grant(ask.number, ask.task_id, ask.key, write=ask.write)
-            if self._slots[slot].task_id == ask.task_id:
-                self._slots[slot].send(answer)
+            self._answer(slot, ask.task_id, answer)
         finally:
             self._asking[slot] -= 1
+
+    async def _grant_data(self, slot: int, ask: pipe.AskData) -> None:
+        try:
+            found = await self._link.ask_data(ask.uri)
+            if isinstance(found, Denied):
+                answer = pipe.Granted(number=ask.number, error=found.sentence)
+            else:
+                answer = pipe.Granted(number=ask.number, url=found)
+            self._answer(slot, ask.task_id, answer)
+        finally:
+            self._asking[slot] -= 1
+
+    def _answer(self, slot: int, task_id: str, answer: pipe.Granted) -> None:
+        if self._slots[slot].task_id == task_id:
+            self._slots[slot].send(answer)
 
     def _carry_out(self, orders: Iterable[Order]) -> None:
         for order in orders:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import grpc
 import structlog
@@ -60,6 +62,17 @@ class RefusedError(XnasError):
     reason = "Refused"
 
 
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """No access, and why. `final`: asking again would not help."""
+
+    sentence: str
+    final: bool
+
+
+_Answer = TypeVar("_Answer", pb.GrantResponse, pb.GrantDataResponse)
+
+
 class Client(Protocol):
     """What the link asks its agent."""
 
@@ -85,6 +98,7 @@ class Link:
         self._channel = _channel(settings)
         self._connect: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(wire.CONNECT)
         self._grant: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(wire.GRANT)
+        self._grant_data: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(wire.GRANT_DATA)
         self._outbox: deque[pb.ConnectRequest] = deque()
         self._wake = asyncio.Event()
         self._leaving = False
@@ -138,25 +152,36 @@ class Link:
         """Ask for access to one object, again while the server cannot be reached; an error is part of the answer."""
         verb = pb.GRANT_VERB_PUT if write else pb.GRANT_VERB_GET
         request = pb.GrantRequest(evaluator_id=self._settings.id, task_id=task_id, verb=verb, key=key)
+        answer = await self._ask(self._grant, request.SerializeToString(), pb.GrantResponse.FromString)
+        if isinstance(answer, Denied):
+            return Granted(number=number, error=f"no access to {key}: {answer.sentence}")
+        if answer.WhichOneof("grant") == "path":
+            return Granted(number=number, path=answer.path)
+        return Granted(number=number, url=answer.url)
+
+    async def ask_data(self, uri: str) -> str | Denied:
+        """Ask for a URL to read the search's data set with, again while the server cannot be reached."""
+        request = pb.GrantDataRequest(evaluator_id=self._settings.id, uri=uri)
+        answer = await self._ask(self._grant_data, request.SerializeToString(), pb.GrantDataResponse.FromString)
+        if isinstance(answer, Denied):
+            return Denied(f"no access to {uri}: {answer.sentence}", final=answer.final)
+        return answer.url
+
+    async def _ask(
+        self, call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes], request: bytes, read: Callable[[bytes], _Answer]
+    ) -> _Answer | Denied:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.grant_seconds
         backoff = Backoff()
         while True:
             try:
-                data = await self._grant(
-                    request.SerializeToString(), timeout=_GRANT_CALL_SECONDS, metadata=self._metadata()
-                )
-                answer = pb.GrantResponse.FromString(data)
-                if answer.WhichOneof("grant") == "path":
-                    return Granted(number=number, path=answer.path)
-                return Granted(number=number, url=answer.url)
+                return read(await call(request, timeout=_GRANT_CALL_SECONDS, metadata=self._metadata()))
             except grpc.aio.AioRpcError as error:
                 pause = backoff.next()
                 if error.code() not in _GRANT_AGAIN or loop.time() + pause > until:
-                    text = error.details() or error.code().name
-                    return Granted(number=number, error=f"no access to {key}: {text}")
+                    return Denied(error.details() or error.code().name, final=error.code() in _REFUSED)
             except DecodeError as error:
-                return Granted(number=number, error=f"no access to {key}: the server's answer cannot be read: {error}")
+                return Denied(f"the server's answer cannot be read: {error}", final=False)
             await asyncio.sleep(pause)
 
     def _metadata(self) -> grpc.aio.Metadata:

@@ -37,6 +37,7 @@ class AgentSettings:
     Attributes:
         connect: `unix:PATH` or `HOST:PORT`.
         token: bearer token for a server on TCP.
+        store_ca_file: certificates that a store's must be signed by; None: the system's.
         slots: attempts run side by side, 1 to 64.
         device: auto, cpu or cuda. `auto` is the accelerator if there is one.
         memory_limit_mb: resident memory of one worker and its children above which it is ended; None: no limit.
@@ -60,6 +61,7 @@ class AgentSettings:
     ca_file: Path | None = None
     server_name: str | None = None
     search: str | None = None
+    store_ca_file: Path | None = None
     slots: int = 1
     device: str = "auto"
     memory_limit_mb: int | None = None
@@ -85,8 +87,8 @@ class AgentSettings:
         if self.search is not None and not _SEARCH.match(self.search):
             raise InvalidInputError(f"{self.search[:200]!r} names no search: give NAMESPACE/NAME")
         self.bearer()
-        if self.ca_file is not None:
-            read_text(self.ca_file)
+        for file in filter(None, (self.ca_file, self.store_ca_file)):
+            read_text(file)
         if self.memory_limit_mb is not None and self.memory_limit_mb < 64:
             raise InvalidInputError(f"a memory limit of {self.memory_limit_mb} MB is too small: use at least 64")
 
@@ -110,6 +112,7 @@ def parse(argv: Sequence[str]) -> AgentSettings:
     add("--connect", required=True, help="unix:PATH or HOST:PORT of the search")
     add("--token-file", type=Path, help=f"file with the token for a search on TCP (or set {TOKEN_VARIABLE})")
     add("--ca-file", type=Path, help="certificates that the server's must be signed by; with it TLS is used")
+    add("--store-ca-file", type=Path, help="certificates that the store's must be signed by; else the system's")
     add("--server-name", default="", help="name in the server's certificate, where it is not that of the address")
     add("--search", default="", help="NAMESPACE/NAME of the search to serve, on a cluster")
     add("--slots", type=int, default=1, help="attempts run side by side (default 1)")
@@ -129,6 +132,7 @@ def parse(argv: Sequence[str]) -> AgentSettings:
         token=None if known.token_file else read_token(None),
         token_file=known.token_file,
         ca_file=known.ca_file,
+        store_ca_file=known.store_ca_file,
         server_name=known.server_name or None,
         search=known.search or None,
         slots=known.slots,

@@ -142,6 +142,7 @@ class Slot:
                     device=self.device,
                     threads=self._threads,
                     cache=self._agent.settings.cache,
+                    store_ca_file=self._agent.settings.store_ca_file,
                     tasks=self._agent.settings.tasks,
                     on_message=self._take,
                 )

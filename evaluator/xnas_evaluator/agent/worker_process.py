@@ -50,6 +50,7 @@ class WorkerProcess:
         device: str,
         threads: int,
         cache: Path,
+        store_ca_file: Path | None,
         tasks: str,
         on_message: Callable[[pipe.ToAgent], None],
     ) -> WorkerProcess:
@@ -60,6 +61,7 @@ class WorkerProcess:
             sys.executable, "-m", "xnas_evaluator.worker", "--descriptor", str(theirs.fileno()),
             "--parent-pid", str(os.getpid()), "--device", device, "--threads", str(threads),
             "--cache", str(cache), "--tasks", tasks,
+            *(("--store-ca-file", str(store_ca_file)) if store_ca_file is not None else ()),
         ]  # fmt: skip
         try:
             process = await asyncio.create_subprocess_exec(

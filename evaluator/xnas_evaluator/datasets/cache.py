@@ -61,25 +61,25 @@ def decoded_once(cache: Path, name: str, fingerprint: str, decode: Callable[[], 
     folder = cache / "datasets"
     path = folder / f"{stem}.safetensors"
     # Without the lock first: what is there is whole, and the folder may be read-only.
-    with _explained(cache):
+    with explained(cache):
         kept = _read(path)
     if kept is not None:
         return kept
     with ExitStack() as stack:
-        with _explained(cache):
+        with explained(cache):
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(folder / f"{stem}.lock"))
             kept = _read(path)
         if kept is not None:
             return kept
         raw = checked(decode(), name)
-        with _explained(cache):
+        with explained(cache):
             _write(path, raw)
         return raw
 
 
 @contextmanager
-def _explained(cache: Path) -> Iterator[None]:
+def explained(cache: Path) -> Iterator[None]:
     """Turn what the file system refuses into a StoreError: another evaluator, or this one later, can do the task."""
     try:
         yield

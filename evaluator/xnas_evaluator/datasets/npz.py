@@ -13,6 +13,7 @@ import numpy.typing as npt
 from xnas_core.api.spec import DatasetSpec
 from xnas_core.errors import InvalidInputError
 from xnas_evaluator.datasets.cache import decoded_once, fingerprint_files
+from xnas_evaluator.datasets.copies import find_copy, remote_address
 from xnas_evaluator.datasets.raw import Layout, RawDataset
 
 _READ = ("x_train", "y_train", "x_test", "y_test", "class_names")
@@ -20,13 +21,25 @@ _READ = ("x_train", "y_train", "x_test", "y_test", "class_names")
 
 def load(spec: DatasetSpec, cache: Path) -> RawDataset:
     """Return the data set in the file `dataset.source.npz`."""
+    uri = remote_address(spec)
+    if uri is not None:
+        return _load_copy(uri, cache)
     given = (spec.source and spec.source.npz) or ""
-    if given.startswith("s3://"):
-        raise InvalidInputError("dataset.source.npz: s3:// works on a cluster only; name a file on this machine")
     path = Path(given)
     if not path.is_file():
         raise InvalidInputError(f"dataset.source.npz: there is no file {given!r}")
     return load_file(path, f"npz {path.name}", cache)
+
+
+def _load_copy(uri: str, cache: Path) -> RawDataset:
+    copy = find_copy(cache, uri)
+    if copy is None:
+        raise InvalidInputError(
+            f"dataset.source.npz: {uri} is read on a cluster only, where the operator grants access to it; "
+            "copy the object to this machine and name the file"
+        )
+    # By content: pods that share a cache folder share what is decoded, too.
+    return decoded_once(cache, f"npz {Path(uri).name}", copy.sha256, lambda: _decode(copy.path, None, uri))
 
 
 def load_file(path: Path, name: str, cache: Path, class_names: tuple[str, ...] | None = None) -> RawDataset:
@@ -41,14 +54,14 @@ def load_file(path: Path, name: str, cache: Path, class_names: tuple[str, ...] |
     Raises:
         InvalidInputError: it is torn, lacks an array or holds something else.
     """
-    return decoded_once(cache, name, fingerprint_files([path]), lambda: _decode(path, class_names))
+    return decoded_once(cache, name, fingerprint_files([path]), lambda: _decode(path, class_names, str(path)))
 
 
-def _decode(path: Path, class_names: tuple[str, ...] | None) -> RawDataset:
-    arrays = _arrays(path)
+def _decode(path: Path, class_names: tuple[str, ...] | None, what: str) -> RawDataset:
+    arrays = _arrays(path, what)
     missing = [name for name in _READ[:2] if name not in arrays]
     if missing:
-        raise InvalidInputError(f"{str(path)!r} lacks the array {missing[0]}; it needs x_train and y_train")
+        raise InvalidInputError(f"{what!r} lacks the array {missing[0]}; it needs x_train and y_train")
     labels = _labels(arrays["y_train"])
     if "class_names" in arrays:
         class_names = tuple(str(value) for value in arrays["class_names"].ravel())
@@ -56,23 +69,23 @@ def _decode(path: Path, class_names: tuple[str, ...] | None) -> RawDataset:
         highest = int(labels.max(initial=-1)) if np.issubdtype(labels.dtype, np.integer) else 0
         class_names = tuple(str(label) for label in range(min(highest, 100_000) + 1))
     layout = _layout(arrays["x_train"])
-    test_images = _pixels(arrays["x_test"], path, "x_test") if "x_test" in arrays else None
+    test_images = _pixels(arrays["x_test"], what, "x_test") if "x_test" in arrays else None
     test_labels = _labels(arrays["y_test"]) if "y_test" in arrays else None
-    train_images = _pixels(arrays["x_train"], path, "x_train")
+    train_images = _pixels(arrays["x_train"], what, "x_train")
     return RawDataset(train_images, labels, class_names, test_images, test_labels, layout=layout)
 
 
-def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _arrays(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InvalidInputError(f"{str(path)!r} is a single array, not an .npz archive")
+                raise InvalidInputError(f"{what!r} is a single array, not an .npz archive")
             with archive:
                 return {name: archive[name] for name in _READ if name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidInputError(
-            f"{str(path)!r} is not a whole .npz archive of plain arrays ({str(error)[:120]}); write it again"
+            f"{what!r} is not a whole .npz archive of plain arrays ({str(error)[:120]}); write it again"
         ) from error
 
 
@@ -87,10 +100,10 @@ def _layout(images: npt.NDArray[Any]) -> Layout:
     return "NHWC" if last in possible and second not in possible else "NCHW"
 
 
-def _pixels(images: npt.NDArray[Any], path: Path, name: str) -> npt.NDArray[Any]:
+def _pixels(images: npt.NDArray[Any], what: str, name: str) -> npt.NDArray[Any]:
     if images.dtype != np.uint8 and np.issubdtype(images.dtype, np.integer) and images.size:
         if images.min() < 0 or images.max() > 255:
-            raise InvalidInputError(f"{str(path)!r}: {name} has values outside 0 to 255")
+            raise InvalidInputError(f"{what!r}: {name} has values outside 0 to 255")
         return images.astype(np.uint8)
     return images
 

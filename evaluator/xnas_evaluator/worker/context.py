@@ -16,6 +16,7 @@ from xnas_core.artifacts import keys
 from xnas_core.errors import StoreError
 from xnas_core.tasks import Artifact, Assignment, Progress, TaskKind
 from xnas_evaluator import pipe
+from xnas_evaluator.datasets.copies import find_copy, remote_address
 from xnas_evaluator.worker import objects
 from xnas_evaluator.worker.inbox import Inbox
 
@@ -38,12 +39,14 @@ class WorkerContext:
         device: str,
         threads: int,
         cache: Path,
+        store_ca_file: Path | None = None,
     ) -> None:
         self.assignment = assignment
         self.spec = spec
         self.device = device
         self.threads = threads
         self.cache = cache
+        self._store_ca_file = store_ca_file
         self._inbox = inbox
         self._reported = (-1, float("-inf"))
         # Access is used again while it holds, so that an unreachable server does not stop a training (§6.3).
@@ -82,6 +85,38 @@ class WorkerContext:
             return objects.read_path(where)
         return self._web_objects().get(key, where)
 
+    def fetch_data(self) -> None:
+        """Bring the data set into the cache folder, if it lies in a store and is not here yet.
+
+        Raises:
+            InvalidInputError: there is no such object, or it is too large.
+            StoreError: no access, or the store could not.
+            TaskCancelledError: the attempt is not wanted any more.
+        """
+        uri = remote_address(self.spec.dataset)
+        if uri is None or find_copy(self.cache, uri) is not None:
+            return
+        from xnas_evaluator.datasets.fetch import fetch
+        from xnas_evaluator.worker.web import transport
+
+        def ask() -> str:
+            answer = self._inbox.ask_data(self.assignment.task_id, uri)
+            if answer.url is None:
+                raise StoreError(answer.error or "the server gave no access and no reason")
+            return answer.url
+
+        def alive(share: float) -> None:
+            self.progress(0, self.spec.training.epochs, f"reading the data set, {share:.0%}")
+
+        fetch(
+            uri,
+            self.cache,
+            transport(self._store_ca_file, self._inbox.sleep),
+            ask,
+            alive=alive,
+            sleep=self._inbox.sleep,
+        )
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """See TaskContext.exclusive."""
@@ -114,7 +149,7 @@ class WorkerContext:
             # Here, since workers of one machine have no use for a web client.
             from xnas_evaluator.worker.web import WebObjects
 
-            self._web = WebObjects(self._fresh_url, self._inbox.sleep)
+            self._web = WebObjects(self._fresh_url, self._inbox.sleep, self._store_ca_file)
         return self._web
 
 

@@ -74,8 +74,16 @@ class Inbox:
     def ask(self, task_id: str, key: str, *, write: bool) -> pipe.Granted:
         """Ask for a grant and wait for the answer; raises TaskCancelledError if the attempt is cancelled meanwhile."""
         self._asked += 1
-        number = self._asked
-        self.send(pipe.AskGrant(number=number, task_id=task_id, write=write, key=key))
+        return self._answer(pipe.AskGrant(number=self._asked, task_id=task_id, write=write, key=key))
+
+    def ask_data(self, task_id: str, uri: str) -> pipe.Granted:
+        """Ask for access to the data set; see `ask`."""
+        self._asked += 1
+        return self._answer(pipe.AskData(number=self._asked, task_id=task_id, uri=uri))
+
+    def _answer(self, question: pipe.AskGrant | pipe.AskData) -> pipe.Granted:
+        number = question.number
+        self.send(question)
         with self._condition:
             self._condition.wait_for(lambda: number in self._granted or self._cancelled)
             if number in self._granted:

@@ -41,6 +41,7 @@ class Settings:
         device: "auto", "cpu", "cuda" or "cuda:<n>".
         threads: CPU threads.
         cache: folder for decoded data.
+        store_ca_file: certificates that a store's must be signed by; None: the system's.
         tasks: `module:function` that carries out attempts; "" for the built-in one.
     """
 
@@ -49,6 +50,7 @@ class Settings:
     device: str
     threads: int
     cache: Path
+    store_ca_file: Path | None
     tasks: str
 
 
@@ -73,6 +75,7 @@ def main(settings: Settings) -> int:
                 device=prepared.device,
                 threads=settings.threads,
                 cache=settings.cache,
+                store_ca_file=settings.store_ca_file,
             )
             inbox.send(_carry_out(task, context))
 
@@ -102,6 +105,7 @@ def _prepare(settings: Settings, work: pipe.Configure) -> _Prepared | Exception:
 def _carry_out(task: Task, context: WorkerContext) -> pipe.Done | pipe.Ended:
     assignment = context.assignment
     try:
+        context.fetch_data()
         result = task(context)
         document = result.model_dump_json().encode()
         if len(document) > MAX_RESULT_BYTES:
@@ -170,6 +174,15 @@ def arguments(argv: list[str]) -> Settings:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--store-ca-file", type=Path)
     parser.add_argument("--tasks", default="", help="module:function that carries out attempts (for tests)")
     known = parser.parse_args(argv)
-    return Settings(known.descriptor, known.parent_pid, known.device, known.threads, known.cache, known.tasks)
+    return Settings(
+        known.descriptor,
+        known.parent_pid,
+        known.device,
+        known.threads,
+        known.cache,
+        known.store_ca_file,
+        known.tasks,
+    )

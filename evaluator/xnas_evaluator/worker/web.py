@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from xnas_core.artifacts import presigned
@@ -33,19 +34,28 @@ class AskUrl(Protocol):
         ...
 
 
+def transport(ca_file: Path | None, sleep: Callable[[float], None]) -> Transport:
+    """Return connections to the store.
+
+    Args:
+        ca_file: certificates to trust; None: the system's, or those in the file that the variable SSL_CERT_FILE names.
+        sleep: waits between tries; what it raises ends the transfer.
+    """
+    return Transport(PATIENCE, str(ca_file) if ca_file is not None else None, sleep)
+
+
 class WebObjects:
     """Reads and writes of one attempt.
-
-    Certificates are checked against the system's, or those in the file that the variable SSL_CERT_FILE names.
 
     Args:
         ask: called before every transfer, and again when a URL has expired.
         sleep: waits between tries; what it raises ends the transfer.
+        ca_file: see `transport`.
     """
 
-    def __init__(self, ask: AskUrl, sleep: Callable[[float], None]) -> None:
+    def __init__(self, ask: AskUrl, sleep: Callable[[float], None], ca_file: Path | None = None) -> None:
         self._ask = ask
-        self._transport = Transport(PATIENCE, sleep=sleep)
+        self._transport = transport(ca_file, sleep)
 
     def put(self, key: str, url: str, data: bytes) -> None:
         """Store the object: whole or not at all. Blocks.
