@@ -27,7 +27,7 @@ from xnas_evaluator.testing_memory import kept_by_autograd
 from xnas_evaluator.testing_sampled_networks import Drawn, Sampled, drawn, sampled
 
 SEED = 7
-_REPEATS = 8
+_REPEATS = 6
 _ROUNDING = 2e-4
 """Share of the largest attribution by which two ways to cut the same work may differ: other kernels, other rounding."""
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -143,7 +143,7 @@ class ExplainerContract:
         """With many images in a small budget: what autograd keeps stays below it, and the maps are the same."""
         if not self.takes_budget:
             pytest.skip("the explainer has no budget_bytes")
-        budget = 12 * bytes_per_image(case.network, case.images)
+        budget = 4 * bytes_per_image(case.network, case.images)
         small = self.explainer(**self.quick, budget_bytes=budget)
         images, targets = case.images.repeat(_REPEATS, 1, 1, 1), case.targets.repeat(_REPEATS)
         with kept_by_autograd(case.network) as kept:
