@@ -133,13 +133,13 @@ class EvaluatorPool:
         return plan
 
     async def _prepare(self, search: ArchitectureSearch, defaults: EvaluatorDefaults) -> None:
-        """Apply account and certificate authority, once, and again when the authority has changed."""
-        state = (hash(defaults.ca_pem), self._owner.uid)
+        """Apply account and certificate authorities, once, and again when an authority has changed."""
+        state = (hash((defaults.ca_pem, defaults.store_ca_pem)), self._owner.uid)
         if self._prepared == state:
             return
         space = self._owner.namespace
         await self._kube.apply(SERVICE_ACCOUNTS, space, service_account(search))
-        await self._kube.apply(CONFIG_MAPS, space, ca_config_map(search, defaults.ca_pem))
+        await self._kube.apply(CONFIG_MAPS, space, ca_config_map(search, defaults))
         self._prepared = state
 
     async def describe(self, wanted: int, connected: int) -> conditions.Pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import kubernetes.aio.client as kube
@@ -27,6 +28,7 @@ from xnas_operator.manifests import (
 )
 from xnas_operator.manifests.quantity import memory_bytes
 
+TRUSTED = EvaluatorDefaults("h:1", "i", ca_pem="PEM")
 DEFAULTS = EvaluatorDefaults(address="xnas.xnas.svc:8443", image="example.org/evaluator:1", drain_seconds=30)
 UID = "0b6f0a52-9d0b-4f1e-9a53-3c1c3a6c8f11"
 
@@ -69,7 +71,7 @@ def test_every_field_is_known_to_the_api() -> None:
     documents = {
         kube.V1Job: evaluator_job(full, defaults),
         kube.V1ServiceAccount: service_account(full),
-        kube.V1ConfigMap: ca_config_map(full, "PEM"),
+        kube.V1ConfigMap: ca_config_map(full, TRUSTED),
     }
     for model, document in documents.items():
         assert as_the_api_reads_it(model, document) == document
@@ -160,7 +162,7 @@ def test_no_cpu_limit_and_small_requests_by_default() -> None:
 def test_everything_is_labelled_and_owned() -> None:
     it = search(queueName="gpu-queue")
     job = evaluator_job(it, DEFAULTS)
-    for document in (job, service_account(it), ca_config_map(it, "PEM")):
+    for document in (job, service_account(it), ca_config_map(it, TRUSTED)):
         labels, (owner,) = document["metadata"]["labels"], document["metadata"]["ownerReferences"]
         assert labels["app.kubernetes.io/name"] == "xnas-evaluator"
         assert labels["app.kubernetes.io/managed-by"] == "xnas-operator"
@@ -172,7 +174,19 @@ def test_everything_is_labelled_and_owned() -> None:
     assert job["spec"]["template"]["metadata"]["labels"]["xnas.dev/search-uid"] == UID
     assert "kueue.x-k8s.io/queue-name" not in evaluator_job(search(), DEFAULTS)["metadata"]["labels"]
     assert service_account(it)["automountServiceAccountToken"] is False
-    assert ca_config_map(it, "PEM")["data"] == {"ca.crt": "PEM"}
+    assert ca_config_map(it, TRUSTED)["data"] == {"ca.crt": "PEM"}
+
+
+def test_a_store_s_private_authority_reaches_the_agent() -> None:
+    it, private = search(), replace(TRUSTED, store_ca_pem="STORE")
+    assert ca_config_map(it, private)["data"] == {"ca.crt": "PEM", "store.crt": "STORE"}
+    (container,) = evaluator_job(it, private)["spec"]["template"]["spec"]["containers"]
+    folder = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == "xnas-ca")
+    parsed = container["args"].index("--store-ca-file")
+    assert container["args"][parsed + 1] == f"{folder}/store.crt"
+    # Without one, the agent trusts what its image trusts.
+    (container,) = evaluator_job(it, TRUSTED)["spec"]["template"]["spec"]["containers"]
+    assert "--store-ca-file" not in container["args"]
 
 
 def test_the_data_sets_volume_is_read_only_at_data() -> None:

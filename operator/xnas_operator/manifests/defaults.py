@@ -19,6 +19,7 @@ class EvaluatorDefaults:
         drain_seconds: how long a running candidate may take to finish when its pod is asked to go.
         template: pod template fields (metadata, spec), merged over ours and under those of the search.
         ca_pem: certificate authorities that the gRPC port's certificate is checked against, PEM.
+        store_ca_pem: the same of the store's certificate; "": those that the evaluator's image trusts.
     """
 
     address: str
@@ -28,3 +29,4 @@ class EvaluatorDefaults:
     drain_seconds: int = 30
     template: Mapping[str, Any] = field(default_factory=dict)
     ca_pem: str = ""
+    store_ca_pem: str = ""

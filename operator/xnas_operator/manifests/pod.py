@@ -11,6 +11,7 @@ from xnas_operator.manifests.names import CONTAINER, Owner, ca_name, labels, ser
 TOKEN_FOLDER = "/var/run/secrets/xnas"
 CA_FOLDER = "/etc/xnas/ca"
 CA_KEY = "ca.crt"
+STORE_CA_KEY = "store.crt"
 DATA_FOLDER = "/data"
 TOKEN_VOLUME = "xnas-token"
 CA_VOLUME = "xnas-ca"
@@ -71,6 +72,7 @@ def _container(owner: Owner, spec: ArchitectureSearchSpec, defaults: EvaluatorDe
             "--id", "$(POD_NAME)",
             "--token-file", f"{TOKEN_FOLDER}/token",
             "--ca-file", f"{CA_FOLDER}/{CA_KEY}",
+            *(("--store-ca-file", f"{CA_FOLDER}/{STORE_CA_KEY}") if defaults.store_ca_pem else ()),
             "--search", f"{owner.namespace}/{owner.name}",
             "--slots", str(spec.evaluators.slots_per_evaluator),
             "--drain-seconds", str(defaults.drain_seconds),
