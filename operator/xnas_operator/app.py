@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,7 +15,7 @@ from xnas_core import wire
 from xnas_core.artifacts.s3 import S3Store
 from xnas_core.artifacts.s3_settings import S3Settings
 from xnas_core.dispatch.door import handlers
-from xnas_core.dispatch.grants import S3Grants
+from xnas_core.dispatch.grants import S3DataGrants, S3Grants
 from xnas_core.dispatch.listener import Listener
 from xnas_core.service.service import SearchService
 from xnas_core.service.wire import SERVICE
@@ -32,7 +33,7 @@ from xnas_operator.metrics import Metrics
 from xnas_operator.resources_watch import LISTING_SECONDS, ResourcesWatch
 from xnas_operator.searches import Searches
 from xnas_operator.session import LeaseTimes
-from xnas_operator.settings import Settings
+from xnas_operator.settings import Settings, SettingsError
 from xnas_operator.watches import PoolWatches
 
 _log = structlog.get_logger(__name__)
@@ -146,6 +147,7 @@ class Operator:
             kube=kube,
             store=store.below,
             grants=lambda root: S3Grants(bucket.below(root)),
+            data_grants=lambda namespace: S3DataGrants(bucket, partial(settings.may_read, namespace)),
             defaults=lambda: _defaults(settings, keeper),
             times=LeaseTimes(settings.evaluator.heartbeat_seconds, settings.evaluator.grace_seconds),
             bucket=settings.store.bucket,
@@ -192,7 +194,17 @@ def _defaults(settings: Settings, keeper: CertificateKeeper) -> EvaluatorDefault
         drain_seconds=evaluator.drain_seconds,
         template=template,
         ca_pem=keeper.ca_bundle().decode(),
+        store_ca_pem=_store_authority(settings),
     )
+
+
+def _store_authority(settings: Settings) -> str:
+    """Return what the store's certificate is checked against, as it is now: a ConfigMap that is mounted may change."""
+    file = settings.store.tls_ca_file
+    try:
+        return Path(file).read_text(encoding="utf-8") if file is not None else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"store.tlsCaFile: {file} cannot be read ({error}); mount the authority's PEM file") from None
 
 
 async def _asked_to_end() -> None:

@@ -159,7 +159,13 @@ class SearchController:
         root = self.identity.root
         store = measuring.MeasuredStore(self._around.store(root), self._around.metrics)
         session = SearchSession(
-            self.identity, store, self._around.grants(root), self._around.times, self.feed, self._turned
+            self.identity,
+            store,
+            self._around.grants(root),
+            self._around.data_grants(self.owner.namespace),
+            self._around.times,
+            self.feed,
+            self._turned,
         )
         known.session = session
         await session.open(spec)

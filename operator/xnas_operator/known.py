@@ -10,7 +10,7 @@ from typing import Any
 
 from xnas_core.api.status import ConditionReason
 from xnas_core.artifacts.store import ObjectStore
-from xnas_core.dispatch.grants import GrantSource
+from xnas_core.dispatch.grants import DataGrantSource, GrantSource, NoDataGrants
 from xnas_operator import kube_events
 from xnas_operator.conditions import Finding
 from xnas_operator.kube.client import KubeClient
@@ -50,6 +50,7 @@ class Surroundings:
     Attributes:
         store: makes the store below a search's root.
         grants: makes the source of grants below a search's root.
+        data_grants: makes the source of grants for data sets in the store, for the searches of a namespace.
         defaults: of evaluator pods, as they are now (the certificate authority may change).
         bucket: name of the bucket; prefix: of all keys in it.
         may_read: whether searches of a namespace may read data at an s3:// URI.
@@ -65,6 +66,7 @@ class Surroundings:
     prefix: str
     may_read: Callable[[str, str], bool]
     synced: Callable[[], bool]
+    data_grants: Callable[[str], DataGrantSource] = lambda _namespace: NoDataGrants()
     metrics: Metrics = field(default_factory=Metrics)
     pace: Pace = Pace()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

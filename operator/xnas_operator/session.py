@@ -16,7 +16,7 @@ from xnas_core.artifacts import keys
 from xnas_core.artifacts.retention import spent_checkpoints, spent_states
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch.desk import SearchDesk
-from xnas_core.dispatch.grants import GrantSource
+from xnas_core.dispatch.grants import DataGrantSource, GrantSource
 from xnas_core.errors import StoreError
 from xnas_core.journal import Journal
 from xnas_core.report.publish import publish
@@ -63,6 +63,7 @@ class SearchSession:
     Args:
         store: below the search's root.
         grants: of the same root.
+        data_grants: for the data set, where it lies in the store.
         feed: shows the engine to callers; it outlives the session.
         on_turn: called with the events of each turn of the loop that changed something.
     """
@@ -72,6 +73,7 @@ class SearchSession:
         identity: Identity,
         store: ObjectStore,
         grants: GrantSource,
+        data_grants: DataGrantSource,
         times: LeaseTimes,
         feed: EngineFeed,
         on_turn: Callable[[Sequence[Event]], None],
@@ -79,6 +81,7 @@ class SearchSession:
         self.identity = identity
         self.store = store
         self._grants = grants
+        self._data_grants = data_grants
         self._times = times
         self._on_turn = on_turn
         self.engine: Engine | None = None
@@ -108,6 +111,7 @@ class SearchSession:
             self.store,
             EvaluationConfig(search_id=self.identity.uid, spec=document, spec_digest=spec_digest(document)),
             grants=self._grants,
+            data_grants=self._data_grants,
             heartbeat_seconds=self._times.heartbeat,
             grace_seconds=self._times.grace,
         )
