@@ -204,7 +204,7 @@ def _store_authority(settings: Settings) -> str:
     try:
         return Path(file).read_text(encoding="utf-8") if file is not None else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"store.tlsCaFile: {file} cannot be read ({error}); mount the authority's PEM file") from None
+        raise SettingsError(f"store.tlsCaFile: {file} cannot be read ({error}); mount a PEM file there") from None
 
 
 async def _asked_to_end() -> None:
