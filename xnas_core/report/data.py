@@ -184,7 +184,13 @@ def _metric_field(name: str, objectives: Mapping[str, str]) -> Field:
         return Field(name, again.unit if again else "1", about, way, False)
     tested = METRICS.get(name.removeprefix("test_"))
     if tested:
-        return Field(name, tested.unit, f"On the test split: {tested.description}", tested.direction, False)
+        return Field(
+            name,
+            tested.unit,
+            f"On the test split, which decides nothing: {tested.description.replace('validation', 'test')}",
+            tested.direction,
+            False,
+        )
     return Field(name, "1", "", None, False)
 
 

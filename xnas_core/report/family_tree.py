@@ -79,6 +79,7 @@ def draw_tree(data: ReportData, tree: Phylogeny) -> FamilyTree:
         dots(plain),
         tag("path", class_="descent led", d=_lines(drawn, places)),
         tag("path", class_="descent picked", id="tree-line"),
+        tag("path", class_="descent picked near", id="tree-near"),
         *(tag("circle", class_="ancestor", cx=x, cy=y, r=3.5) for x, y in ancestors[:LARGEST]),
         tag("path", class_="member", d="".join(diamond(*places[i], 5.5) for i in sorted(front))),
         class_="plot tree-plot",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
@@ -10,11 +11,10 @@ from xnas_core.analysis.correlation import Correlation
 from xnas_core.analysis.motifs import ALPHA, Motif
 from xnas_core.api.spec import Direction
 from xnas_core.objectives import to_minimise
-from xnas_core.report.account import ended_attempts
 from xnas_core.report.confirmed import flattery
 from xnas_core.report.data import standard_error
 from xnas_core.report.material import Material
-from xnas_core.report.numbers import grouped, number, p_value, plural, signed, with_error
+from xnas_core.report.numbers import grouped, number, p_value, plural, share, signed, with_error
 from xnas_core.report.summary import listed
 from xnas_core.report.wording import motif_words
 from xnas_core.search.view import CandidateRecord, CandidateState
@@ -129,7 +129,8 @@ def _preferences(material: Material) -> list[Markup]:
 
 
 def _shares(motif: Motif, members: int, scored: int) -> str:
-    return f"{motif.front / members:.0%} against {motif.everyone / scored:.0%} (corrected {p_value(motif.corrected)})"
+    on_front, of_all = share(motif.front / members), share(motif.everyone / scored)
+    return f"{on_front} against {of_all} (corrected {p_value(motif.corrected)})"
 
 
 def _costs(material: Material) -> list[Markup]:
@@ -144,7 +145,7 @@ def _costs(material: Material) -> list[Markup]:
         ):
             strongest[found.objective] = found
     return [
-        Markup('{} <a href="#costs">{}</a> with {} ({} {}, 95 % {} to {}).').format(
+        Markup('Among all that was scored {} <a href="#costs">{}</a> with {} ({} {}, 95 % {} to {}).').format(
             material.glossary.link(c.objective), "rises" if c.rho > 0 else "falls", c.cost,
             material.glossary.link("rank correlation"), *map(signed, (c.rho, c.low, c.high)),
         )
@@ -162,7 +163,7 @@ def _progress(material: Material) -> list[Markup]:
     before = history[-1 - len(history) // 10].hypervolume
     return [
         Markup(
-            '95 % of the final {} was there after <a href="#progress">{} of {}</a> evaluations; the last tenth added '
+            '95 % of the final {} was reached after <a href="#progress">{} of {}</a> evaluations; the last tenth added '
             "{}."
         ).format(
             material.glossary.link("hypervolume"), grouped(early), grouped(len(history)), _percent(1 - before / last)
@@ -170,18 +171,18 @@ def _progress(material: Material) -> list[Markup]:
     ]
 
 
-def _percent(share: float) -> str:
-    return "nothing" if share <= 0 else "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+def _percent(part: float) -> str:
+    return "nothing" if part <= 0 else "less than 0.1 %" if part < 0.001 else f"{100 * part:.1f} %"
 
 
 def _failures(material: Material) -> list[Markup]:
-    """Candidates that failed for good, and the most frequent reason for lost attempts."""
-    failed = sum(c.state is CandidateState.FAILED for c in material.view.candidates)
+    """Candidates that failed for good, and why."""
+    failed = [c for c in material.view.candidates if c.state is CandidateState.FAILED]
     if not failed:
         return []
-    groups = ended_attempts(material.view)
-    reason = f", most attempts by {groups[0].reason}" if groups else ""
-    return [Markup('<a href="#failures">{}</a> failed for good{}.').format(plural(failed, "candidate"), reason)]
+    reasons = Counter(c.failure.partition(":")[0] for c in failed).most_common(3)
+    said = ", ".join(f"{reason} ({count})" if len(reasons) > 1 else reason for reason, count in reasons)
+    return [Markup('<a href="#failures">{}</a> failed for good: {}.').format(plural(len(failed), "candidate"), said)]
 
 
 def _best(material: Material, k: int) -> CandidateRecord | None:

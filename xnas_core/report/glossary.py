@@ -10,16 +10,19 @@ from markupsafe import Markup, escape
 
 from xnas_core.api.spec import Direction
 from xnas_core.report.data import Field, ReportData
+from xnas_core.report.formulas import formula
 from xnas_core.report.svg import tag
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A name: its id in the page, what it means, unit, which way is better ("" where neither)."""
+    """A name: its id in the page, what it means, formula and source, unit, which way is better ("" where not known)."""
 
     id: str
     name: str
     meaning: str
+    formula: str = ""
+    source: str = ""
     unit: str = ""
     better: str = ""
     objective: bool = False
@@ -36,12 +39,12 @@ TERMS: tuple[tuple[str, str], ...] = (
         "Volume of the part of the objective space that the front dominates, up to the reference point: the measure of "
         "the union of the boxes between each member and the reference point (Zitzler and Thiele 1998). Exact up to "
         "five objectives; with more, estimated from 16,384 directions (Deng and Zhang 2019, eq. 8), within about 2 %. "
-        "It has the product of the objectives' units and depends on the reference point, so only hypervolumes with the "
+        "It has the product of the objectives’ units and depends on the reference point, so only hypervolumes with the "
         "same reference point may be compared.",
     ),
     (
         "reference point",
-        "A value for each objective: the spec's `reference`, else the metric's default (accuracy: 1 / classes), else "
+        "A value for each objective: the spec’s reference, else the metric’s default (accuracy: 1 / classes), else "
         "the worst value of the first population.",
     ),
     (
@@ -58,11 +61,11 @@ TERMS: tuple[tuple[str, str], ...] = (
     (
         "confirmed",
         "Mean ± standard deviation over trainings of the same architecture with other seeds, made after the search. "
-        "A front is picked from noisy values, so its members' own values are too good on average; these are not.",
+        "A front is picked from noisy values, so its members’ own values are too good on average; these are not.",
     ),
     (
         "rank correlation",
-        "Spearman's ρ: Pearson's correlation of the ranks, ties sharing theirs; −1 to 1. Interval: 95 %, Fisher's z "
+        "Spearman’s ρ: Pearson’s correlation of the ranks, ties sharing theirs; −1 to 1. Interval: 95 %, Fisher’s z "
         "with variance (1 + ρ²/2) / (n − 3) (Bonett and Wright 2000). p: t = ρ √((n − 2) / (1 − ρ²)) with n − 2 "
         "degrees of freedom, corrected for all pairs shown by Holm 1979.",
     ),
@@ -112,7 +115,10 @@ class Glossary:
 def glossary(data: ReportData) -> Glossary:
     """Return the entries for the metrics that a search has, and for the report's own words."""
     # Ids come from places and not from names: a name may hold anything.
-    metrics = tuple(_metric(place, field) for place, field in enumerate(data.fields))
+    measured = {objective.name: objective.metric_name for objective in data.view.spec.objectives}
+    metrics = tuple(
+        _metric(place, field, measured.get(field.name, field.name)) for place, field in enumerate(data.fields)
+    )
     return Glossary(metrics, terms())
 
 
@@ -121,9 +127,10 @@ def terms() -> tuple[Entry, ...]:
     return tuple(Entry(f"term-{name.replace(' ', '-')}", name, meaning) for name, meaning in TERMS)
 
 
-def _metric(place: int, field: Field) -> Entry:
+def _metric(place: int, field: Field, metric: str) -> Entry:
     better = {Direction.MAXIMIZE: "more", Direction.MINIMIZE: "less", None: ""}[field.direction]
-    meaning = field.description or "Declared by a plug-in or a table, which gives no description here."
-    return Entry(
-        f"metric-{place}", field.name, meaning, "" if field.unit == "1" else field.unit, better, field.objective
-    )
+    timing = "Wall-clock time of this part of the evaluation." if field.unit == "s" else ""
+    meaning = field.description or timing or "Declared by a plug-in or a table, which gives no description here."
+    said, source = formula(metric)
+    unit = "" if field.unit == "1" else field.unit
+    return Entry(f"metric-{place}", field.name, meaning, said, source, unit, better, field.objective)

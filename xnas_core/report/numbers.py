@@ -6,6 +6,8 @@ import math
 
 UNKNOWN = "–"
 _THIN = "\u202f"
+_FIXED = "\u00a0"
+"""A space at which no line breaks."""
 
 
 def number(value: float | None, unit: str = "1") -> str:
@@ -28,16 +30,20 @@ def with_error(value: float | None, error: float | None, unit: str = "1") -> str
     return f"{value:.{decimals}f} ± {error:.{decimals}f}{_unit(unit)}"
 
 
-def signed(value: float | None, unit: str = "1") -> str:
-    """Return a number with its sign: "+0.12", "−0.84"."""
-    if value is None or not math.isfinite(value):
-        return UNKNOWN
-    return ("−" if value < 0 else "+") + number(abs(value), unit)
+def signed(value: float, figures: int = 2) -> str:
+    """Return a number with its sign and so many figures: "+0.12", "−0.0040"."""
+    return ("−" if value < 0 else "+") + f"{abs(value):#.{figures}g}".removesuffix(".")
+
+
+def share(part: float) -> str:
+    """Return a share in per cent: "19 %", "0.4 %"."""
+    return f"{100 * part:.{1 if 0 < part < 0.01 else 0}f}{_FIXED}%"
 
 
 def p_value(value: float) -> str:
     """Return "p = 0.012", or "p < 0.0001" for a smaller one."""
-    return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
+    text = "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
+    return text.replace(" ", _FIXED)
 
 
 def duration(seconds: float | None) -> str:

@@ -54,12 +54,12 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         number=numbers.number,
-        signed=numbers.signed,
+        correlation=lambda rho: f"{rho:+.2f}".replace("-", "−"),
         p_value=numbers.p_value,
         tick=numbers.tick,
         duration=numbers.duration,
         plural=numbers.plural,
         grouped=numbers.grouped,
-        percent=lambda share: f"{100 * share:.0f} %",
+        percent=numbers.share,
     )
     return environment

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from xnas_core.report.material import Material, Section
+from xnas_core.report.numbers import number
 from xnas_core.report.pages import fragment
 from xnas_core.report.pictures import Picture
 from xnas_core.search.view import CandidateRecord
@@ -26,11 +27,12 @@ Part = Callable[[Material, CandidateRecord], Markup | None]
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A front member and its parts; `unexplained` says why there are none, or ""."""
+    """A front member, its objectives' values as text, its parts; `unexplained` says why there are none, or ""."""
 
     record: CandidateRecord
     rank: int
     knee: bool
+    values: str
     parts: tuple[Markup, ...]
     unexplained: str
 
@@ -69,7 +71,11 @@ def _explained(material: Material, i: int) -> Explained:
     record = material.view.candidates[i]
     parts = tuple(made for part in PARTS if (made := part(material, record)) is not None)
     why = "" if parts else _unexplained(material, record)
-    return Explained(record, material.data.front.index(i) + 1, i == material.summary.knee, parts, why)
+    values = " · ".join(
+        f"{field.name} {number(value, field.unit)}"
+        for field, value in zip(material.data.fields, record.objectives, strict=False)
+    )
+    return Explained(record, material.data.front.index(i) + 1, i == material.summary.knee, values, parts, why)
 
 
 def _shared_reason(rows: list[Explained]) -> str:

@@ -61,18 +61,18 @@ def _rows(material: Material, motifs: tuple[Motif, ...], kind: str) -> list[Row]
 
 
 def _drawing(material: Material, motif: Motif) -> Drawing | None:
-    """Return the motif as a cell with the other edges left out; None in a space whose genes are not edges."""
+    """Return the motif in its cell, other edges dotted and without a name; None where genes are not edges."""
     people = material.people
     whole = drawing_of(material.space, material.view.candidates[material.data.front[0]])
     if people is None or whole is None:
         return None
     nodes = {node.id for node in whole.nodes}
+    fixed = {g: people.labels[g][v] for g, v in zip(motif.genes, motif.values, strict=True)}
     edges = []
-    for gene in sorted((*motif.genes, *motif.free)):
-        source, _, target = people.names[gene].removeprefix("edge ").partition("-")
+    for gene, name in enumerate(people.names):
+        source, _, target = name.removeprefix("edge ").partition("-")
         if source not in nodes or target not in nodes:
             return None
-        fixed = gene in motif.genes
-        label = people.labels[gene][motif.values[motif.genes.index(gene)]] if fixed else ANY
-        edges.append(DrawnEdge(source, target, label, live=fixed))
+        label = fixed.get(gene, ANY if gene in motif.free else "")
+        edges.append(DrawnEdge(source, target, label, live=gene in fixed and label != "none"))
     return Drawing(whole.nodes, tuple(edges))
