@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from xnas_core.tasks import EndReason, FailureClass, classify
 from xnas_operator.evidence import Evidence, Sighting, container_end, explain
 from xnas_operator.text import cut, json_bytes
 
+ROOT = Path(__file__).parents[2]
+PROTOCOL = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
 EARLY, LATE = "2026-03-01T10:00:00Z", "2026-03-01T10:05:00Z"
 
 
@@ -156,6 +160,8 @@ ROWS: list[tuple[str, Sighting, EndReason | None, bool, str]] = [
     ("SIGTERM from elsewhere", Sighting(ended(143), job()), EndReason.DRAINED, True, "SIGTERM"),
     ("told to end by the operator", Sighting(ended(0, "Completed"), job()), EndReason.DRAINED, True, "told"),
     ("operator gone too long", Sighting(ended(4), job()), EndReason.DRAINED, True, "did not answer"),
+    ("operator refused it", Sighting(ended(5), job()), EndReason.DRAINED, True, "refused"),
+    ("SIGINT from elsewhere", Sighting(ended(130), job()), EndReason.DRAINED, True, "SIGINT"),
     # gone, and nothing says why
     ("crashed", Sighting(ended(1, message="ImportError: x"), job()), EndReason.LOST, True, "ImportError: x"),
     ("killed", Sighting(ended(137), job()), EndReason.LOST, True, "exit code 137 (Error)"),
@@ -186,6 +192,27 @@ def test_rows(seen: Sighting, reason: EndReason | None, gone: bool, says: str) -
     assert found is not None
     assert (found.reason, found.gone) == (reason, gone)
     assert says in found.message
+
+
+def test_the_protocol_s_table_of_exit_codes_is_what_is_made_of_them() -> None:
+    table = PROTOCOL.partition("| exit code or reason of")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+    assert len(rows) == 7
+    for what, _, reason in rows[:-1]:
+        for word in re.findall(r"`(\w+)`", what.replace("with reason `Unknown`", "")):
+            code, why = (int(word), "Unknown" if word == "255" else "Error") if word.isdecimal() else (137, word)
+            assert _reason(Sighting(ended(code, why), job())) is EndReason(reason.strip("`")), word
+    for code in (1, 2, 3, 126, 137, 139, 255):
+        assert _reason(Sighting(ended(code), job())) is EndReason(rows[-1][2].strip("`"))
+
+
+def test_the_agent_s_own_exit_codes_are_in_the_table() -> None:
+    """Each code that an agent chooses has its row; 2, a wrong setting, is among all others."""
+    table = PROTOCOL.partition("| exit code or reason of")[2].partition("\n\n")[0]
+    source = (ROOT / "evaluator/xnas_evaluator/agent/run.py").read_text()
+    codes = {int(code) for code in re.findall(r"^EXIT_\w+ = (\d+)$", source, re.MULTILINE)}
+    assert codes == {0, 2, 4, 5}
+    assert all(f"`{code}`" in table for code in (*codes, 130, 143))
 
 
 def test_every_row_of_the_protocol_that_a_cluster_gives_is_here() -> None:
