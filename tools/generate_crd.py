@@ -147,16 +147,26 @@ def _number(value: Any) -> str:
 
 
 def _metrics() -> str:
-    lines = ["## Metrics", "", "Objectives and constraints name these, or those of a plug-in.", ""]
-    lines += ["| metric | better | unit | known | meaning |", "|---|---|---|---|---|"]
+    lines = [
+        "## Metrics",
+        "",
+        "Objectives, constraints and `metrics` name these, or those of a plug-in. "
+        "[What each means](../explainability.md).",
+        "",
+    ]
+    lines += ["| metric | better | unit | measured | meaning |", "|---|---|---|---|---|"]
     for metric in METRICS.values():
-        known = "from the network alone, before training" if metric.static else "measured"
+        known = "from the network alone, before training" if metric.static else "always"
+        if metric.on_request:
+            known = "where the search names it"
         lines.append(f"| `{metric.name}` | {metric.direction.value} | {metric.unit} | {known} | {metric.description} |")
-    lines += ["", "Parameters of an objective, by its metric; the others take none:", ""]
-    lines += ["| metric | parameter | allowed | meaning |", "|---|---|---|---|"]
+    lines += ["", "Parameters, by metric; the others take none:", ""]
+    lines += ["| metric | parameter | allowed | default | meaning |", "|---|---|---|---|---|"]
     for name, parameters in METRIC_PARAMETERS.items():
         for parameter, about in parameters.items():
-            lines.append(f"| `{name}` | `{parameter}` | {about.allowed} | {about.description} |")
+            default = f"`{about.default:g}`" if isinstance(about.default, float) else f"`{about.default}`"
+            shown = default if about.default not in ("", ()) else ""
+            lines.append(f"| `{name}` | `{parameter}` | {about.allowed} | {shown} | {about.description} |")
     return "\n".join([*lines, ""])
 
 

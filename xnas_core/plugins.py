@@ -39,7 +39,25 @@ _BUILT_IN: dict[PluginKind, dict[str, str]] = {
             ("cifar10", "cifar10", "load"),
         )
     },
-    PluginKind.OBJECTIVE: {},
+    PluginKind.OBJECTIVE: {
+        name: f"xnas_evaluator.objectives.measures.{module}:{attribute}"
+        for name, module, attribute in (
+            ("introspectability", "introspectability", "Introspectability"),
+            ("introspectability_weighted", "introspectability_weighted", "IntrospectabilityWeighted"),
+            ("introspectability_live", "introspectability_live", "IntrospectabilityLive"),
+            ("futile_share", "futile_share", "FutileShare"),
+            ("infidelity", "infidelity", "Infidelity"),
+            ("max_sensitivity", "max_sensitivity", "MaxSensitivity"),
+            ("sparsity", "sparsity", "Sparsity"),
+            ("explainer_agreement", "explainer_agreement", "ExplainerAgreement"),
+            ("completeness_error", "completeness_error", "CompletenessError"),
+            ("randomization_sanity", "randomization_sanity", "RandomizationSanity"),
+            ("expected_calibration_error", "expected_calibration_error", "ExpectedCalibrationError"),
+            ("activation_calibration", "activation_calibration", "ActivationCalibration"),
+            ("adversarial_accuracy", "adversarial_accuracy", "AdversarialAccuracy"),
+            ("latency_ms", "latency", "Latency"),
+        )
+    },
     PluginKind.EXPLAINER: {
         "integratedGradients": "xnas_evaluator.explain.integrated_gradients:IntegratedGradientsExplainer",
         "saliency": "xnas_evaluator.explain.saliency:SaliencyExplainer",

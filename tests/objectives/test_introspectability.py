@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -186,13 +186,15 @@ def test_weights_of_pairs_as_in_the_wordnet_variant() -> None:
     ("parameters", "message"),
     [
         ({"groupby": "trueClass"}, "no parameter 'groupby'"),
-        ({"groupBy": "truth"}, "trueClass or predictedClass"),
-        ({"layers": "some"}, "all or convolutionsAndActivations"),
-        ({"maxSamples": 1}, "integer of 2 or more"),
-        ({"maxSamples": True}, "integer of 2 or more"),
+        ({"groupBy": "truth"}, "predictedClass or trueClass"),
+        ({"layers": "some"}, "convolutionsAndActivations, all or named"),
+        ({"layers": "named"}, "layerNames must say which"),
+        ({"layers": "named", "layerNames": [7]}, "list of texts"),
+        ({"maxSamples": 1}, "whole number 2 to"),
+        ({"maxSamples": True}, "whole number 2 to"),
     ],
 )
-def test_wrong_parameters_are_refused(parameters: dict[str, str | int], message: str) -> None:
+def test_wrong_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         IntrospectabilitySettings.parse(parameters)
 

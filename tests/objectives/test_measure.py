@@ -87,7 +87,7 @@ def test_latency_takes_the_exclusive_moment_where_it_decides(
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"batch": 1}, "no parameter 'batch'"), ({"batchSize": 0}, "from 1 to"), ({"repeats": "3"}, "integer from 1")],
+    [({"batch": 1}, "no parameter 'batch'"), ({"batchSize": 0}, "number 1 to"), ({"repeats": "3"}, "whole number 1")],
 )
 def test_wrong_latency_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):

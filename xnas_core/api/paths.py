@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
-from xnas_core.api.spec import ArchitectureSearchSpec
+from xnas_core.api.base import ParameterValue
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind
+from xnas_core.api.spec import ArchitectureSearchSpec, MetricSpec, ObjectiveSpec
+
+_Item = TypeVar("_Item", ObjectiveSpec, MetricSpec)
 
 
 def resolve(path: str, base_folder: Path) -> str:
@@ -15,8 +20,11 @@ def resolve(path: str, base_folder: Path) -> str:
 
 
 def resolve_paths(spec: ArchitectureSearchSpec, base_folder: Path) -> ArchitectureSearchSpec:
-    """Return the spec with the paths of dataset and benchmark made absolute."""
-    changes: dict[str, object] = {}
+    """Return the spec with the paths of dataset, benchmark and metrics' parameters made absolute."""
+    changes: dict[str, object] = {
+        "objectives": [_with_paths(item, base_folder) for item in spec.objectives],
+        "metrics": [_with_paths(item, base_folder) for item in spec.metrics],
+    }
     dataset = spec.dataset
     if dataset is not None:
         source = dataset.source
@@ -31,3 +39,13 @@ def resolve_paths(spec: ArchitectureSearchSpec, base_folder: Path) -> Architectu
         table = resolve(spec.benchmark.table, base_folder)
         changes["benchmark"] = spec.benchmark.model_copy(update={"table": table})
     return spec.model_copy(update=changes)
+
+
+def _with_paths(item: _Item, base_folder: Path) -> _Item:
+    known = METRIC_PARAMETERS.get(item.metric_name, {})
+    paths: dict[str, ParameterValue] = {
+        name: resolve(value, base_folder)
+        for name, value in item.parameters.items()
+        if isinstance(value, str) and name in known and known[name].kind is Kind.PATH
+    }
+    return item.model_copy(update={"parameters": item.parameters | paths}) if paths else item

@@ -12,7 +12,7 @@ from typing import Any
 
 from xnas_core import objectives, plugins
 from xnas_core.api.benchmark_table import TableError, check_values, read_head
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind
 from xnas_core.api.model_tree import DocumentPath
 from xnas_core.api.paths import resolve
 from xnas_core.api.problems import Severity
@@ -70,6 +70,7 @@ class Checker:
         self._dataset()
         columns = self._table(space)
         self._objectives(columns)
+        self._metrics(columns)
         self._constraints(columns)
         self._explanations()
         self._warnings()
@@ -221,13 +222,33 @@ class Checker:
                     message = "a column of a table takes no parameters; remove them"
                     self.say(("objectives", index, "parameters"), message)
                 continue
-            known = {*objectives.METRICS, *self.names(PluginKind.OBJECTIVE)}
-            if name not in known:
-                if self.here:
-                    self.say(place, *unknown_name("objective", name, known))
-            elif name in objectives.METRICS:
+            if self._measurable("objective", place, name):
                 self._parameters(("objectives", index, "parameters"), name, parameters)
                 self._direction(index, name)
+
+    def _metrics(self, columns: Collection[str] | None) -> None:
+        """Check the further metrics, unless a table answers or nothing is trained: then they are ignored."""
+        if columns is not None or self.spec.get("dataset") is None:
+            return
+        for index, item in self._items("metrics"):
+            place: DocumentPath = ("metrics", index, "metric" if "metric" in item else "name")
+            name = self.word(*place)
+            if name is None:
+                continue
+            own = item.get("name")
+            if own != name and own in objectives.METRICS:
+                message = f"{own} is another metric; give what is measured here a name of its own"
+                self.say(("metrics", index, "name"), message)
+            if self._measurable("metric", place, name):
+                parameters = self.get("metrics", index, "parameters") or {}
+                self._parameters(("metrics", index, "parameters"), name, parameters)
+
+    def _measurable(self, what: str, place: DocumentPath, name: str) -> bool:
+        """Return whether the name is a built-in metric; say so where it is not a plug-in's either."""
+        known = {*objectives.METRICS, *self.names(PluginKind.OBJECTIVE)}
+        if self.here and name not in known:
+            self.say(place, *unknown_name(what, name, known))
+        return name in objectives.METRICS
 
     def _parameters(self, path: DocumentPath, metric: str, parameters: Mapping[str, Any]) -> None:
         known = METRIC_PARAMETERS.get(metric, {})
@@ -240,6 +261,18 @@ class Checker:
                 self.say((*path, name), *unknown_name(f"{metric} parameter", name, known))
             elif (wrong := known[name].wrong(value)) is not None:
                 self.say((*path, name), f"is {value!r}, but {wrong}")
+            elif self.here and known[name].kind is Kind.EXPLAINER:
+                self._known(PluginKind.EXPLAINER, "explainer", (*path, name), value)
+            elif self.here and known[name].kind is Kind.PATH and self.get("dataset", "volume") is None:
+                self._file((*path, name), value)
+        if parameters.get("layers") == "named" and "layers" in known and not parameters.get("layerNames"):
+            self.say((*path, "layers"), "is named, so layerNames must say which; give it, or choose other layers")
+
+    def _file(self, path: DocumentPath, value: str) -> None:
+        found = Path(resolve(value, self.folder))
+        if not found.is_file():
+            other = "is not a" if found.exists() else "does not exist; it must be a"
+            self.say(path, f'"{value}" {other} file (relative paths start at the file\'s folder)')
 
     def _direction(self, index: int, metric: str) -> None:
         direction = self.get("objectives", index, "direction")
@@ -248,7 +281,8 @@ class Checker:
             self.warn(("objectives", index, "direction"), f"{metric} is better with {better}; this looks for the worst")
 
     def _constraints(self, columns: Collection[str] | None) -> None:
-        named = {item["name"] for _, item in self._items("objectives") if isinstance(item.get("name"), str)}
+        items = [*self._items("objectives"), *self._items("metrics")]
+        named = {item["name"] for _, item in items if isinstance(item.get("name"), str)}
         if columns is None:
             known = {*objectives.METRICS, *self.names(PluginKind.OBJECTIVE)}
         else:
@@ -272,9 +306,11 @@ class Checker:
             message = f"{population} is more than limits.maxEvaluations ({most}): no offspring will be made"
             self.warn(("algorithm", "populationSize"), message)
         if self.spec.get("benchmark") is not None:
-            for name in ("training", "explanations"):
+            for name in ("training", "explanations", "metrics"):
                 if self.given.get(name) is not None and self.get(name, "scope") != "none":
                     self.warn((name,), "is ignored: a benchmark table answers, so nothing is trained or explained")
+        elif self.spec.get("dataset") is None and self.given.get("metrics"):
+            self.warn(("metrics",), "is ignored: without a dataset nothing is trained, so nothing can be measured")
 
 
 def check(

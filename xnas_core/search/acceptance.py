@@ -13,6 +13,7 @@ from pathlib import Path
 from xnas_core import __version__, objectives
 from xnas_core.api import ArchitectureSearchSpec, spec_digest
 from xnas_core.api.benchmark_table import TableError, column_ranges
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind
 from xnas_core.api.spec import Direction, ExplanationScope
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.events import Started
@@ -92,18 +93,33 @@ def lacking(spec: ArchitectureSearchSpec, capabilities: Collection[str]) -> list
     wanted: list[tuple[str, str]] = []
     if spec.dataset is not None and spec.dataset.name is not None:
         wanted.append(("dataset", spec.dataset.name))
-    if spec.benchmark is None:
-        own = {o.name for o in spec.objectives}
-        metrics = [
-            *(o.metric_name for o in spec.objectives),
-            *(c.metric for c in spec.constraints if c.metric not in own),
-        ]
-        wanted += [("objective", name) for name in metrics if name not in objectives.METRICS]
-        if spec.dataset is not None and spec.explanations.scope is not ExplanationScope.NONE:
+    if spec.benchmark is None and spec.dataset is not None:
+        wanted += [("objective", name) for name in _measured(spec) if not objectives.always_recorded(name)]
+        if spec.explanations.scope is not ExplanationScope.NONE:
             wanted += [("explainer", name) for name in spec.explanations.methods]
+        wanted += [("explainer", name) for name in _judged(spec)]
     words = {"dataset": "data set", "objective": "objective", "explainer": "explainer"}
     missing = [(kind, name) for kind, name in wanted if f"{kind}/{name}" not in capabilities]
     return [f"{words[kind]} {name}" for kind, name in dict.fromkeys(missing)]
+
+
+def _measured(spec: ArchitectureSearchSpec) -> list[str]:
+    """Return the metrics that a search names, static ones included."""
+    named = objectives.spec_metrics(spec)
+    return [*named.values(), *(c.metric for c in spec.constraints if c.metric not in named)]
+
+
+def _judged(spec: ArchitectureSearchSpec) -> list[str]:
+    """Return the explainers that measures judge."""
+    found = []
+    given = [(item.metric_name, item.parameters) for item in spec.metrics]
+    given += [(item.metric_name, item.parameters) for item in spec.objectives]
+    given += [(c.metric, {}) for c in spec.constraints]
+    for metric, values in given:
+        for name, about in METRIC_PARAMETERS.get(metric, {}).items():
+            if about.kind is Kind.EXPLAINER:
+                found.append(str(values.get(name, about.default)))
+    return found
 
 
 def _package_versions() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import torch
@@ -11,7 +13,8 @@ from xnas_core.errors import InvalidInputError
 from xnas_core.graph import ACTIVATIONS, Graph, Op
 from xnas_evaluator.networks.operations import module
 
-Layers = Literal["all", "convolutionsAndActivations"]
+Layers = Literal["all", "convolutionsAndActivations"] | tuple[str, ...]
+"""Which outputs count as activations; a tuple holds names of operations or their beginnings (`named`)."""
 
 _NOT_COUNTED = frozenset({Op.INPUT, Op.FLATTEN, Op.ZERO})
 """Not activations of their own: the input, a change of shape, constants."""
@@ -106,14 +109,29 @@ def activation_layers(network: GraphNetwork, layers: Layers = "convolutionsAndAc
 
     Args:
         network: the network.
-        layers: "convolutionsAndActivations", as the method's implementation takes them, or "all", as the paper says
-            (every operation but input, flatten and zero).
+        layers: "convolutionsAndActivations", as the method's implementation takes them; "all", as the paper says
+            (every operation but input, flatten and zero); or those of "all" that one of the given names or beginnings
+            fits ("stage1.cell2" fits "stage1.cell2.conv1.relu"; * stands for any characters).
     """
-    return {
-        node.name: network.get_submodule(node.name)
-        for node in network.graph.nodes
-        if (layers == "all" and node.op not in _NOT_COUNTED) or node.op is Op.CONV or node.op in ACTIVATIONS
-    }
+    chosen = frozenset(layers) if isinstance(layers, tuple) else frozenset()
+    found = {}
+    for node in network.graph.nodes:
+        if layers == "convolutionsAndActivations":
+            counts = node.op is Op.CONV or node.op in ACTIVATIONS
+        else:
+            counts = node.op not in _NOT_COUNTED and (
+                layers == "all" or node.name in chosen or _fits(node.name, chosen)
+            )
+        if counts:
+            found[node.name] = network.get_submodule(node.name)
+    return found
+
+
+def _fits(name: str, patterns: Collection[str]) -> bool:
+    """Return whether a pattern fits the name or its beginning up to a dot."""
+    parts = name.split(".")
+    beginnings = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return any(fnmatchcase(beginning, pattern) for pattern in patterns for beginning in beginnings)
 
 
 def _attach(root: nn.Module, name: str, operation: nn.Module) -> None:

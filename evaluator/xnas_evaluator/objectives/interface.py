@@ -1,19 +1,21 @@
-"""What an objective plug-in is (entry-point group `xnas.objectives`), and what it sees.
+"""What a measure is, built-in or plug-in (entry-point group `xnas.objectives`), and what it sees.
 
-A plug-in is a class without constructor arguments. `metric` declares name, direction and unit; `measure` is called
-once for each trained candidate for each objective of the search that names it.
+A measure is a class without constructor arguments. `metric` declares name, direction and unit; `measure` is called
+once for each trained candidate and each set of parameters under which a search names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from xnas_core.api.base import ParameterValue
 from xnas_core.objectives import Metric
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.networks.build import GraphNetwork
+from xnas_evaluator.objectives.estimates import Estimate
+from xnas_evaluator.objectives.shared import Shared
 from xnas_evaluator.training.device_data import DeviceData
 from xnas_evaluator.training.settings import Arithmetic
 
@@ -29,6 +31,7 @@ class Measurement:
         parameters: the objective's `parameters`; check them and raise InvalidInputError for what is wrong.
         metrics: what has been measured already (accuracy, loss ...).
         task: the task, for `progress` and `exclusive`.
+        shared: passes, samples and attributions that other measures need as well.
     """
 
     network: GraphNetwork
@@ -37,17 +40,36 @@ class Measurement:
     parameters: Mapping[str, ParameterValue]
     metrics: Mapping[str, float]
     task: TaskContext
+    shared: Shared
 
 
 class Objective(Protocol):
-    """An objective plug-in."""
+    """A measure."""
 
     metric: Metric
 
-    def measure(self, measurement: Measurement) -> float | None:
-        """Return the value; None where it is undefined for this candidate.
+    def measure(self, measurement: Measurement) -> Estimate | float | None:
+        """Return the value, with its standard error where there is one; None where it is undefined for this candidate.
 
         Raises:
             InvalidInputError: a parameter is wrong (the candidate fails for good; nothing is retried).
         """
+        ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A measure that can tell before training that it will not be possible."""
+
+    def check(self, parameters: Mapping[str, ParameterValue]) -> None:
+        """Raise InvalidInputError if a parameter is wrong, or something that it needs is not there."""
+        ...
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A measure of activations that can say how much of its value is owed to futile ones."""
+
+    def futile_share(self, measurement: Measurement) -> Estimate:
+        """Return that share, 0 to 1, for the same parameters."""
         ...

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from xnas_core.api.base import ParameterValue
+from xnas_core.api.metric_parameters import read_parameters
 from xnas_core.errors import InvalidInputError
 from xnas_evaluator.networks.build import Layers
 
@@ -21,7 +22,7 @@ GroupBy = Literal["trueClass", "predictedClass"]
 
 @dataclass(frozen=True, slots=True)
 class IntrospectabilitySettings:
-    """Parameters of the metric.
+    """Parameters of the metric and its kin; bounds and defaults: `metric_parameters`.
 
     Attributes:
         group_by: which classes the means are taken over.
@@ -34,29 +35,19 @@ class IntrospectabilitySettings:
     max_samples: int = 25_000
 
     @staticmethod
-    def parse(parameters: Mapping[str, ParameterValue]) -> IntrospectabilitySettings:
-        """Read an objective's `parameters` (groupBy, layers, maxSamples).
+    def parse(parameters: Mapping[str, ParameterValue], metric: str = "introspectability") -> IntrospectabilitySettings:
+        """Read the `parameters` of introspectability or of a metric that has the same ones and more.
 
         Raises:
             InvalidInputError: an unknown parameter or value.
         """
-        known = {"groupBy", "layers", "maxSamples"}
-        unknown = sorted(set(parameters) - known)
-        if unknown:
-            raise InvalidInputError(
-                f"introspectability has no parameter {unknown[0]!r} (known: groupBy, layers, maxSamples)"
-            )
-        group_by = parameters.get("groupBy", "predictedClass")
-        layers = parameters.get("layers", "convolutionsAndActivations")
-        max_samples = parameters.get("maxSamples", 25_000)
-        for name, value, allowed in (("groupBy", group_by, get_args(GroupBy)), ("layers", layers, get_args(Layers))):
-            if value not in allowed:
-                raise InvalidInputError(f"introspectability: {name} is {value!r}; it has to be {' or '.join(allowed)}")
-        if isinstance(max_samples, bool) or not isinstance(max_samples, int) or max_samples < 2:
-            raise InvalidInputError(
-                f"introspectability: maxSamples is {max_samples!r}; it has to be an integer of 2 or more"
-            )
-        return IntrospectabilitySettings(cast(GroupBy, group_by), cast(Layers, layers), max_samples)
+        settings = read_parameters(metric, parameters)
+        word, names = settings.word("layers"), settings.words("layerNames")
+        if word == "named" and not names:
+            raise InvalidInputError(f"{metric}: layers is named, so layerNames must say which")
+        layers: Layers = names if word == "named" else "all" if word == "all" else "convolutionsAndActivations"
+        group_by: GroupBy = "trueClass" if settings.word("groupBy") == "trueClass" else "predictedClass"
+        return IntrospectabilitySettings(group_by, layers, settings.whole("maxSamples"))
 
 
 def distances_of(gram: Tensor) -> Tensor:

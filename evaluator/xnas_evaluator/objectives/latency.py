@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.errors import InvalidInputError
+from xnas_core.api.metric_parameters import read_parameters
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.training.settings import Arithmetic
 
@@ -36,19 +36,8 @@ class LatencySettings:
         Raises:
             InvalidInputError: an unknown parameter or value.
         """
-        bounds = {"batchSize": (1, 65_536, 1), "repeats": (1, 10_000, 20), "warmUp": (0, 10_000, 5)}
-        unknown = sorted(set(parameters) - set(bounds))
-        if unknown:
-            raise InvalidInputError(f"latency_ms has no parameter {unknown[0]!r} (known: {', '.join(bounds)})")
-        values = []
-        for name, (lowest, highest, default) in bounds.items():
-            value = parameters.get(name, default)
-            if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-                raise InvalidInputError(
-                    f"latency_ms: {name} is {value!r}; it has to be an integer from {lowest} to {highest}"
-                )
-            values.append(value)
-        return LatencySettings(*values)
+        settings = read_parameters("latency_ms", parameters)
+        return LatencySettings(settings.whole("batchSize"), settings.whole("repeats"), settings.whole("warmUp"))
 
 
 @torch.inference_mode()

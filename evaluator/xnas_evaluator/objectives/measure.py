@@ -1,94 +1,51 @@
-"""All metrics of a trained candidate, under the metrics' own names and under the objectives' names."""
+"""All metrics of a trained candidate, under the metrics' own names and under those that the search gives them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 
-from xnas_core import plugins
-from xnas_core.api.spec import ArchitectureSearchSpec, ObjectiveSpec
-from xnas_core.errors import InvalidInputError
-from xnas_core.objectives import METRICS
+from xnas_core.objectives import futile_share_of
 from xnas_evaluator.context import NonFiniteError, TaskContext
+from xnas_evaluator.explain.base import NotApplicableError
 from xnas_evaluator.networks.build import GraphNetwork
-from xnas_evaluator.objectives.interface import Measurement, Objective
-from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings
-from xnas_evaluator.objectives.latency import LatencySettings, latency_ms
+from xnas_evaluator.objectives.ablation import AblationSettings
+from xnas_evaluator.objectives.estimates import UNDEFINED, Estimate
+from xnas_evaluator.objectives.futile import distance_estimate, share_estimate
+from xnas_evaluator.objectives.interface import Guarded, Measurement
+from xnas_evaluator.objectives.introspectability import GroupBy
+from xnas_evaluator.objectives.latency import latency_ms
+from xnas_evaluator.objectives.plan import INTROSPECTABILITY, LATENCY, Plan, plan
+from xnas_evaluator.objectives.shared import Shared
 from xnas_evaluator.objectives.validation import Scores, score
 from xnas_evaluator.training.device_data import DeviceData, DevicePart
 from xnas_evaluator.training.settings import Arithmetic
 
+__all__ = ["GAP_SAMPLES", "Measured", "Plan", "measure", "plan"]
+
 GAP_SAMPLES = 10_000
 """At most so many training samples, evenly spread, for the training accuracy in generalization_gap."""
-
-_INTROSPECTABILITY = "introspectability"
-_LATENCY = "latency_ms"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured, parsed and checked before training starts.
-
-    Attributes:
-        introspectability: settings of the recorded metric: the first objective's that names it, else the defaults.
-        latency: likewise.
-        latency_matters: it is an objective or a constraint, so the exclusive moment is worth waiting for.
-        objectives: the spec's.
-        plugins: instances by metric name.
-    """
-
-    introspectability: IntrospectabilitySettings
-    latency: LatencySettings
-    latency_matters: bool
-    objectives: tuple[ObjectiveSpec, ...]
-    plugins: Mapping[str, Objective]
+_GROUPINGS: Mapping[str, GroupBy] = {
+    "introspectability_true_class": "trueClass",
+    "introspectability_predicted_class": "predictedClass",
+}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Values and their standard errors, by name."""
+    """Values and their standard errors, by name.
+
+    Attributes:
+        seconds: of each measure that was asked for, by metric.
+    """
 
     metrics: dict[str, float]
     errors: dict[str, float]
-
-
-def plan(spec: ArchitectureSearchSpec) -> Plan:
-    """Check the objectives and load their plug-ins.
-
-    Raises:
-        InvalidInputError: an unknown metric or parameter.
-    """
-    first: dict[str, ObjectiveSpec] = {}
-    for objective in spec.objectives:
-        first.setdefault(objective.metric_name, objective)
-        if objective.metric_name == _INTROSPECTABILITY:
-            IntrospectabilitySettings.parse(objective.parameters)
-        elif objective.metric_name == _LATENCY:
-            LatencySettings.parse(objective.parameters)
-        elif objective.metric_name in METRICS and objective.parameters:
-            raise InvalidInputError(f"objective {objective.name!r}: {objective.metric_name} takes no parameters")
-    names = {constraint.metric for constraint in spec.constraints} - {o.name for o in spec.objectives}
-    loaded = {name: _plugin(name) for name in sorted({*first, *names} - set(METRICS))}
-    parameters = {name: objective.parameters for name, objective in first.items()}
-    return Plan(
-        IntrospectabilitySettings.parse(parameters.get(_INTROSPECTABILITY, {})),
-        LatencySettings.parse(parameters.get(_LATENCY, {})),
-        _LATENCY in first or _LATENCY in names,
-        tuple(spec.objectives),
-        loaded,
-    )
-
-
-def _plugin(name: str) -> Objective:
-    plugin: Objective = plugins.load(plugins.PluginKind.OBJECTIVE, name)()
-    if plugin.metric.name != name:
-        raise InvalidInputError(
-            f"objective plug-in {name!r} calls its metric {plugin.metric.name!r}; the two names have to be equal"
-        )
-    return plugin
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
@@ -103,82 +60,92 @@ def measure(
 
     Raises:
         NonFiniteError: a class score or a metric is infinite or NaN.
-        InvalidInputError: a plug-in refused its parameters.
+        InvalidInputError: a measure refused its parameters.
+        TaskCancelledError: the attempt is not wanted any more.
     """
     network.eval()
+    shared = Shared(network, data, arithmetic, context.spec.seed)
     settings = plan.introspectability
-    scores = score(network, data.validation, data, arithmetic, settings.layers, settings.max_samples)
-    metrics: dict[str, float | None] = {
-        "accuracy": scores.accuracy,
-        "loss": scores.loss,
-        "introspectability_true_class": scores.introspectability_true_class,
-        "introspectability_predicted_class": scores.introspectability_predicted_class,
-        _INTROSPECTABILITY: _grouped(scores, settings),
-        "parameters": network.graph.parameters,
-        "macs": network.graph.macs,
-        "train_seconds": train_seconds,
-        "generalization_gap": _train_accuracy(network, data, arithmetic) - scores.accuracy,
+    live = shared.live(settings.layers, AblationSettings()) if plan.guarded else None
+    found = _always(shared.scores(settings, live), network, data, arithmetic, train_seconds)
+    found[INTROSPECTABILITY] = found[
+        "introspectability_true_class" if settings.group_by == "trueClass" else "introspectability_predicted_class"
+    ]
+    if not plan.latency_matters:
+        found[LATENCY] = Estimate(latency_ms(network, arithmetic, plan.latency))
+    if plan.unpruned:
+        scores = shared.scores(settings, live)
+        for name, group_by in _GROUPINGS.items():
+            share = share_estimate(scores.distances[group_by], scores.live_distances[group_by])
+            found[futile_share_of(name)] = share
+            if group_by == settings.group_by:
+                found[futile_share_of(INTROSPECTABILITY)] = share
+    view = Measurement(network, data, arithmetic, {}, _defined(found), context, shared)
+    seconds = _requested(plan, view, found)
+    values = _defined(found)
+    errors = {name: estimate.error for name, estimate in found.items() if estimate.error is not None}
+    return Measured(values, {name: error for name, error in errors.items() if name in values}, seconds)
+
+
+def _always(
+    scores: Scores, network: GraphNetwork, data: DeviceData, arithmetic: Arithmetic, train_seconds: float
+) -> dict[str, Estimate]:
+    """Return what every evaluation records."""
+    trained = _train_scores(network, data, arithmetic)
+    gap_error = math.hypot(trained.accuracy_error, scores.accuracy_error)
+    return {
+        "accuracy": Estimate(scores.accuracy, scores.accuracy_error),
+        "loss": Estimate(scores.loss, scores.loss_error),
+        "parameters": Estimate(network.graph.parameters),
+        "macs": Estimate(network.graph.macs),
+        "train_seconds": Estimate(train_seconds),
+        "generalization_gap": Estimate(trained.accuracy - scores.accuracy, gap_error),
+        **{name: distance_estimate(scores.distances[group_by]) for name, group_by in _GROUPINGS.items()},
     }
-    errors = {"accuracy": scores.accuracy_error, "loss": scores.loss_error}
-    metrics[_LATENCY] = _latency(context, network, arithmetic, plan.latency, exclusive=plan.latency_matters)
-    view = Measurement(network, data, arithmetic, {}, _defined(metrics), context)
-    named = {objective.metric_name: objective.parameters for objective in reversed(plan.objectives)}
-    for name, plugin in plan.plugins.items():
-        metrics[name] = plugin.measure(replace(view, parameters=named.get(name, {})))
-    for objective in plan.objectives:
-        metrics[objective.name] = _objective(objective, plan, metrics, scores, view)
-        if objective.metric_name in errors:
-            errors[objective.name] = errors[objective.metric_name]
-    return Measured(_defined(metrics), errors)
 
 
-def _objective(
-    objective: ObjectiveSpec, plan: Plan, metrics: Mapping[str, float | None], scores: Scores, view: Measurement
-) -> float | None:
-    """Return an objective's value; measured again only where its parameters differ from what was recorded."""
-    name = objective.metric_name
-    if name == _INTROSPECTABILITY:
-        settings = IntrospectabilitySettings.parse(objective.parameters)
-        recorded = plan.introspectability
-        if (settings.layers, settings.max_samples) != (recorded.layers, recorded.max_samples):
-            part = view.data.validation
-            scores = score(view.network, part, view.data, view.arithmetic, settings.layers, settings.max_samples)
-        return _grouped(scores, settings)
-    if name == _LATENCY and LatencySettings.parse(objective.parameters) != plan.latency:
-        settings_ = LatencySettings.parse(objective.parameters)
-        return _latency(view.task, view.network, view.arithmetic, settings_, exclusive=True)
-    first = next(other for other in plan.objectives if other.metric_name == name)
-    if name in plan.plugins and objective.parameters != first.parameters:
-        return plan.plugins[name].measure(replace(view, parameters=objective.parameters))
-    return metrics[name]
+def _requested(plan: Plan, view: Measurement, found: dict[str, Estimate]) -> dict[str, float]:
+    """Add what is asked for to `found`; equal requests are measured once. Return seconds by metric."""
+    seconds: dict[str, float] = {}
+    made: dict[tuple[str, str], Estimate] = {}
+    asked = {request.name for request in plan.requests}
+    for request in plan.requests:
+        measure = plan.measures.get(request.metric)
+        if measure is None:
+            found[request.name] = found[request.metric]
+            continue
+        if request.key not in made:
+            epochs = view.task.spec.training.epochs
+            view.task.progress(epochs, epochs, f"measuring {request.metric}")
+            started = time.perf_counter()
+            made[request.key] = _estimate(measure.measure, replace(view, parameters=request.parameters))
+            seconds[request.metric] = seconds.get(request.metric, 0.0) + time.perf_counter() - started
+        found[request.name] = made[request.key]
+        guard = futile_share_of(request.name)
+        if plan.unpruned and isinstance(measure, Guarded) and guard not in asked:
+            found[guard] = _estimate(measure.futile_share, replace(view, parameters=request.parameters))
+    return seconds
 
 
-def _grouped(scores: Scores, settings: IntrospectabilitySettings) -> float | None:
-    if settings.group_by == "trueClass":
-        return scores.introspectability_true_class
-    return scores.introspectability_predicted_class
+def _estimate(measured: Callable[[Measurement], Estimate | float | None], view: Measurement) -> Estimate:
+    try:
+        value = measured(view)
+    except NotApplicableError:
+        return UNDEFINED
+    return value if isinstance(value, Estimate) else Estimate(value)
 
 
-def _train_accuracy(network: GraphNetwork, data: DeviceData, arithmetic: Arithmetic) -> float:
+def _train_scores(network: GraphNetwork, data: DeviceData, arithmetic: Arithmetic) -> Scores:
     part = data.train
     if len(part) > GAP_SAMPLES:
         chosen = torch.arange(GAP_SAMPLES, device=part.labels.device) * len(part) // GAP_SAMPLES
         part = DevicePart(part.images[chosen], part.labels[chosen])
-    return score(network, part, data, arithmetic).accuracy
+    return score(network, part, data, arithmetic)
 
 
-def _latency(
-    context: TaskContext, network: GraphNetwork, arithmetic: Arithmetic, settings: LatencySettings, *, exclusive: bool
-) -> float:
-    if not exclusive:
-        return latency_ms(network, arithmetic, settings)
-    with context.exclusive():
-        return latency_ms(network, arithmetic, settings)
-
-
-def _defined(metrics: Mapping[str, float | None]) -> dict[str, float]:
+def _defined(found: Mapping[str, Estimate]) -> dict[str, float]:
     """Leave out undefined values; refuse infinite ones."""
-    kept = {name: float(value) for name, value in metrics.items() if value is not None}
+    kept = {name: float(estimate.value) for name, estimate in found.items() if estimate.value is not None}
     bad = next((name for name, value in kept.items() if not math.isfinite(value)), None)
     if bad is not None:
         raise NonFiniteError(f"the metric {bad} is {kept[bad]}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 from xnas_evaluator.context import NonFiniteError
 from xnas_evaluator.networks.build import GraphNetwork, Layers
 from xnas_evaluator.objectives.class_means import ClassMeans
-from xnas_evaluator.objectives.introspectability import distances_of, mean_distance
+from xnas_evaluator.objectives.introspectability import GroupBy, distances_of, mean_distance
 from xnas_evaluator.training.device_data import DeviceData, DevicePart
 from xnas_evaluator.training.settings import Arithmetic
 
@@ -30,8 +30,8 @@ class Scores:
         accuracy_error: its standard error, sqrt(p (1 - p) / n).
         loss: mean cross-entropy, nat.
         loss_error: its standard error.
-        introspectability_true_class: grouped by true class; None where it is undefined or not asked for.
-        introspectability_predicted_class: grouped by predicted class.
+        distances: (K, K) cosine distances of class means by grouping, NaN where undefined; empty where not asked for.
+        live_distances: the same over live activations only; empty where not asked for.
     """
 
     samples: int
@@ -39,8 +39,18 @@ class Scores:
     accuracy_error: float
     loss: float
     loss_error: float
-    introspectability_true_class: float | None = None
-    introspectability_predicted_class: float | None = None
+    distances: Mapping[GroupBy, Tensor] = field(default_factory=dict)
+    live_distances: Mapping[GroupBy, Tensor] = field(default_factory=dict)
+
+    @property
+    def introspectability_true_class(self) -> float | None:
+        """Grouped by true class; None where it is undefined or not asked for."""
+        return mean_distance(self.distances["trueClass"]) if self.distances else None
+
+    @property
+    def introspectability_predicted_class(self) -> float | None:
+        """Grouped by predicted class; None where it is undefined or not asked for."""
+        return mean_distance(self.distances["predictedClass"]) if self.distances else None
 
 
 @torch.inference_mode()
@@ -51,6 +61,7 @@ def score(
     arithmetic: Arithmetic,
     layers: Layers | None = None,
     max_samples: int = 25_000,
+    live: Collection[str] | None = None,
 ) -> Scores:
     """Score a network in eval mode (it is put there, and left in the mode it was in).
 
@@ -61,6 +72,7 @@ def score(
         arithmetic: device and precision.
         layers: whose activations count for introspectability; None: it is not measured.
         max_samples: at most so many samples for introspectability.
+        live: names of live activations (`ablation`), for `live_distances`.
 
     Raises:
         NonFiniteError: a class score is NaN or infinite.
@@ -68,7 +80,7 @@ def score(
     mode = network.training
     network.eval()
     try:
-        return _score(network, part, data, arithmetic, layers, max_samples)
+        return _score(network, part, data, arithmetic, layers, max_samples, live)
     finally:
         network.train(mode)
 
@@ -80,20 +92,21 @@ def _score(
     arithmetic: Arithmetic,
     layers: Layers | None,
     max_samples: int,
+    live: Collection[str] | None,
 ) -> Scores:
     device = part.labels.device
     correct = torch.zeros((), dtype=torch.int64, device=device)
     losses, squares = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
     # Sorted by class: see ClassMeans.add.
     order = torch.argsort(part.labels, stable=True)
-    chosen = _spread(len(order), max_samples if layers is not None else 0).to(device)
+    chosen = spread(len(order), max_samples if layers is not None else 0).to(device)
     rest = torch.ones(len(order), dtype=torch.bool, device=device)
     rest[chosen] = False
     means = None if layers is None else ClassMeans(network, len(data.class_names), layers, arithmetic)
     size = PLAIN_BATCH if means is None else means.batch_size
     for indices, batch_size, counted in ((order[chosen], size, means), (order[rest], PLAIN_BATCH, None)):
         with counted or nullcontext():
-            for images, labels in _batches(data, part, indices, batch_size, arithmetic):
+            for images, labels in batches(data, part, indices, batch_size, arithmetic):
                 with arithmetic.autocast():
                     logits = network(images)
                 logits = logits.float()
@@ -115,21 +128,27 @@ def _score(
         math.sqrt(accuracy * (1 - accuracy) / count),
         loss,
         math.sqrt(variance / count),
-        None if means is None else mean_distance(distances_of(means.gram("trueClass"))),
-        None if means is None else mean_distance(distances_of(means.gram("predictedClass"))),
+        {} if means is None else _distances(means, None),
+        {} if means is None or live is None else _distances(means, live),
     )
 
 
-def _spread(count: int, wanted: int) -> Tensor:
+def _distances(means: ClassMeans, among: Collection[str] | None) -> dict[GroupBy, Tensor]:
+    groupings: tuple[GroupBy, ...] = ("trueClass", "predictedClass")
+    return {group_by: distances_of(means.gram(group_by, among)) for group_by in groupings}
+
+
+def spread(count: int, wanted: int) -> Tensor:
     """Return at most `wanted` positions below `count`, evenly spread."""
     if wanted >= count:
         return torch.arange(count)
     return torch.arange(wanted) * count // max(1, wanted)
 
 
-def _batches(
+def batches(
     data: DeviceData, part: DevicePart, indices: Tensor, size: int, arithmetic: Arithmetic
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield z-scored images (N, C, H, W) and labels (N,) of the samples at these positions, N at most `size`."""
     for chosen in torch.split(indices, size) if len(indices) else ():
         images = data.normalise(part.images.index_select(0, chosen))
         yield images.contiguous(memory_format=arithmetic.memory_format), part.labels.index_select(0, chosen)
