@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xnas_core.errors import IntegrityError
 
 FORMAT: Literal["xnas-diagnosis/1"] = "xnas-diagnosis/1"
-MAX_SHOWN = 24
+MAX_SHOWN = 20
 """Classes whose matrices are in the document; of more, those with the most mistakes."""
 PAIRS = 8
 SUSPECTS = 24

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from xnas_core.analysis.correlation import ranks
+
 Values = npt.NDArray[np.float64]
 
 FEWEST = 3
@@ -24,10 +26,3 @@ def pearson(first: Values, second: Values) -> float | None:
 def spearman(first: Values, second: Values) -> float | None:
     """Return Spearman's rho: Pearson's r of the ranks, equal values sharing the mean of theirs."""
     return pearson(ranks(first), ranks(second))
-
-
-def ranks(values: Values) -> Values:
-    """Return (N,) ranks from 1; equal values share the mean of their ranks."""
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[group], dtype=np.float64)

@@ -1,0 +1,79 @@
+"""Run experiments: `python -m benchmarks.experiments [NAME…] [--setting fashion] [--minutes 30]`.
+
+What is trained is kept in the cache folder, so a run that was stopped goes on where it was; `--plan` says how much is
+left. Tables and figures are written once an experiment is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.experiments.debugging import debugging
+from benchmarks.experiments.gaming import gaming
+from benchmarks.experiments.publishing import RESULTS
+from benchmarks.experiments.quality import objectives, regulariser
+from benchmarks.experiments.setting import SETTINGS, Setting
+from benchmarks.experiments.workshop import SittingOverError, Workshop
+
+EXPERIMENTS: Mapping[str, Callable[[Workshop, Path], None]] = {
+    "objectives": objectives,
+    "regulariser": regulariser,
+    "debugging": debugging,
+    "gaming": gaming,
+}
+ARMS = {"objectives": 3, "regulariser": 2, "debugging": 1, "gaming": 4}
+"""Searches a seed of each experiment."""
+SHARED = {"regulariser": 1, "debugging": 1, "gaming": 1}
+"""Of these, searches that another experiment has made already when all are run in order."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, and return 0 when all is done, 3 when the sitting's time ended first."""
+    parser = argparse.ArgumentParser(prog="benchmarks.experiments", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(EXPERIMENTS)}; all by default")
+    parser.add_argument("--setting", choices=sorted(SETTINGS), default="fashion", help="data, sizes and budgets")
+    parser.add_argument("--cache", type=Path, default=Path("runs/experiments"), help="folder of trained candidates")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of tables and figures")
+    parser.add_argument("--minutes", type=float, default=None, help="end this sitting after so many minutes")
+    parser.add_argument("--plan", action="store_true", help="say what it takes, and do nothing")
+    options = parser.parse_args(argv)
+    unknown = sorted(set(options.names) - set(EXPERIMENTS))
+    if unknown:
+        parser.error(f"unknown experiment {unknown[0]!r}; there are: {', '.join(EXPERIMENTS)}")
+    names = options.names or list(EXPERIMENTS)
+    setting = SETTINGS[options.setting]
+    if options.plan:
+        print(plan(setting, names))
+        return 0
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    workshop = Workshop(setting, options.cache, options.minutes)
+    for name in names:
+        try:
+            EXPERIMENTS[name](workshop, options.output)
+        except SittingOverError:
+            print(f"{name}: the time is used up; {workshop.made} networks were trained. Run the same command to go on.")
+            return 3
+        print(f"{name}: done, {workshop.made} networks trained so far; see {options.output}")
+    return 0
+
+
+def plan(setting: Setting, names: Sequence[str]) -> str:
+    """Return how many networks are trained at most, and how long that takes on one core."""
+    lines, total = [], 0.0
+    for name in names:
+        arms = ARMS[name] - (SHARED.get(name, 0) if len(names) == len(EXPERIMENTS) else 0)
+        networks = arms * len(setting.seeds) * setting.evaluations
+        again = 2 * setting.studied if name == "debugging" else 0
+        seconds = (networks + again) * setting.seconds
+        total += seconds
+        lines.append(f"{name}: at most {networks + again} trainings, {seconds / 60:.0f} minutes")
+    lines.append(f"in all at most {total / 60:.0f} minutes on one core; searches share networks, so it is less")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
