@@ -20,6 +20,7 @@ from xnas_core import plugins
 from xnas_core.artifacts import keys
 from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, RESULT
 from xnas_core.errors import IntegrityError, InvalidInputError
+from xnas_core.graph import Op
 from xnas_core.tasks import TaskKind, TaskResult
 from xnas_core.testing.docs_example import load_example
 from xnas_evaluator.context import TaskCancelledError
@@ -73,6 +74,11 @@ class BadParameters:
         return Explanation(torch.zeros(20, 1, 8, 8), None, {"layer": torch.zeros(1)})  # type: ignore[dict-item]  # the mistake that is tested
 
 
+class BadLayers:
+    def explain(self, *_: object) -> Explanation:
+        return Explanation(torch.zeros(20, 1, 8, 8), layers={"block": torch.zeros(20, 2)})
+
+
 class Deltas(Returns):
     deltas = torch.full((20,), -2.0)
 
@@ -80,7 +86,8 @@ class Deltas(Returns):
 @pytest.fixture
 def plug_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[str, Any] = {
-        c.__name__: c for c in (Fails, NeverApplies, Returns, BadShape, NotANumber, BadDeltas, BadParameters, Deltas)
+        c.__name__: c
+        for c in (Fails, NeverApplies, Returns, BadShape, NotANumber, BadDeltas, BadParameters, BadLayers, Deltas)
     }
     original = plugins.load
     monkeypatch.setattr("xnas_evaluator.explain.make.load", lambda kind, name: known.get(name) or original(kind, name))
@@ -108,7 +115,7 @@ def test_the_test_split_is_scored_and_everything_is_stored(trained: TrainedFolde
     assert result.metrics["test_loss"] == pytest.approx(float(nn.functional.cross_entropy(scores, data.test.labels)))
     n = len(data.test)
     assert result.errors["test_accuracy"] == pytest.approx((accuracy * (1 - accuracy) / n) ** 0.5)
-    explanations = {f"explanations/{m}{e}" for m in METHODS for e in (".png", ".safetensors")}
+    explanations = {f"explanations/{m}{e}" for m in METHODS for e in (".png", ".safetensors")} | {keys.SIDE_BY_SIDE}
     assert {a.name for a in result.artifacts} == explanations | DIAGNOSIS_FILES
     for artifact in result.artifacts:
         content = context.get(TaskKind.FINALISE, 1, artifact.name)
@@ -117,7 +124,7 @@ def test_the_test_split_is_scored_and_everything_is_stored(trained: TrainedFolde
         if artifact.name in explanations and artifact.name.endswith(".png"):
             assert Image.open(io.BytesIO(content)).width == 720
             assert artifact.size < 100_000
-    assert {f"explain_{m}_seconds" for m in METHODS} < set(result.timings)
+    assert {"pictures_seconds", *(f"explain_{m}_seconds" for m in METHODS)} < set(result.timings)
     assert not any(name.startswith("explanations.") for name in result.environment)
     assert {progress.epochs for progress in context.reported} == {1, 3}
     assert {"scoring the test split", "diagnosing"} < {progress.step for progress in context.reported}
@@ -196,9 +203,8 @@ def test_wrong_parameters_of_explain_are_named(trained: TrainedFolder, parameter
 @pytest.mark.usefixtures("plug_ins")
 def test_one_methods_failure_spares_the_others(trained: TrainedFolder) -> None:
     result = _finalise(trained, "Fails", "gradCam", "noSuch", "NeverApplies", "saliency")
-    assert set(_explanations(result)) == {
-        f"explanations/{m}{e}" for m in ("gradCam", "saliency") for e in (".png", ".safetensors")
-    }
+    made = {f"explanations/{m}{e}" for m in ("gradCam", "saliency") for e in (".png", ".safetensors")}
+    assert set(_explanations(result)) == made | {keys.SIDE_BY_SIDE}
     failed = result.environment["explanations.failed"]
     assert "Fails: ZeroDivisionError: a plug-in's mistake" in failed
     assert "unknown explainer 'noSuch'" in failed
@@ -219,11 +225,25 @@ def _alone(trained: TrainedFolder) -> dict[str, Tensor]:
         ("NotANumber", "attributions are NaN"),
         ("BadDeltas", "deltas have the shape"),
         ("BadParameters", "not plain strings"),
+        ("BadLayers", "layer 'block' has the shape"),
     ],
 )
 def test_when_every_method_fails_the_task_fails_and_says_why(trained: TrainedFolder, method: str, message: str) -> None:
     with pytest.raises(NoExplanationError, match=message):
         _finalise(trained, method, "Fails")
+
+
+def test_shares_of_layers_are_stored_with_their_names(trained: TrainedFolder, network: TrainedNetwork) -> None:
+    result = _finalise(trained, "layerConductance", attempt=13)
+    assert keys.SIDE_BY_SIDE not in _explanations(result)
+    context = trained.context(TaskKind.FINALISE)
+    content = context.get(TaskKind.FINALISE, 13, "explanations/layerConductance.safetensors")
+    assert content is not None
+    tensors, metadata = read(content)
+    sums = [node for node in network.graph.nodes if node.op is Op.ADD]
+    assert metadata["layers"] == [f"{node.name} < {name}" for node in sums for name in node.inputs]
+    assert tensors["layers"].shape == (20, len(metadata["layers"]))
+    assert bool((tensors["layers"] != 0).any(0).all())
 
 
 @pytest.mark.usefixtures("plug_ins")

@@ -13,7 +13,8 @@ from PIL import Image
 
 from xnas_core.tasks import generator
 from xnas_evaluator.explain.colours import colour, overlay, scaled
-from xnas_evaluator.explain.panels import MAX_ROWS, WIDTH, Row, panel
+from xnas_evaluator.explain.panels import Row, panel
+from xnas_evaluator.explain.tiles import MAX_ROWS, WIDTH
 
 _TILE, _HEADER = 136, 78
 

@@ -20,6 +20,7 @@ PROGRESS = "progress.jsonl"
 STATE = "state.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_MANIFEST = "checkpoint.json"
+SIDE_BY_SIDE = "explanations/side-by-side.png"
 DIAGNOSIS = "diagnosis.json"
 DIAGNOSIS_TENSORS = "diagnosis.safetensors"
 HEAT_MAPS = "diagnosis/heatmaps.png"
@@ -53,5 +54,11 @@ def attempt_object(candidate: str, kind: TaskKind, attempt: int, name: str) -> s
 
 
 def explanation(method: str, suffix: str) -> str:
-    """Return the name, below an attempt's prefix, of an explanation ('.safetensors' or '.png')."""
-    return f"explanations/{method}{suffix}"
+    """Return the name, below an attempt's prefix, of an explanation ('.safetensors' or '.png').
+
+    Raises InvalidInputError for a method whose picture would be taken for that of all methods side by side.
+    """
+    name = f"explanations/{method}{suffix}"
+    if name == SIDE_BY_SIDE:
+        raise InvalidInputError("an explainer can't be named 'side-by-side': the picture of all methods has that name")
+    return name

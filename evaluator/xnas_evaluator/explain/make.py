@@ -7,12 +7,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from xnas_core.artifacts.keys import SIDE_BY_SIDE
 from xnas_core.artifacts.keys import explanation as explanation_name
 from xnas_core.errors import XnasError
 from xnas_core.plugins import PluginKind, load
@@ -42,7 +43,7 @@ class Made:
     Attributes:
         metrics: `completeness_delta`: mean absolute delta of integrated gradients, in units of the class score; of
             another method that has deltas: `completeness_delta_<method>`.
-        timings: `explain_<method>_seconds`, storage included.
+        timings: `explain_<method>_seconds`, storage of the tensors included; `pictures_seconds` for all pictures.
         failed: why, by method.
         not_applicable: why, by method.
     """
@@ -87,13 +88,19 @@ def make(
     _matplotlib_folder(context.cache)
     network.eval()
     samples = _samples(network, data, context.spec.seed, samples_per_class)
+    explanations: dict[str, Explanation] = {}
     for done, method in enumerate(methods):
         context.progress(done, len(methods), f"explaining by {method}")
         started = time.perf_counter()
         explanation = _explain(method, network, data, samples, context, made)
         if explanation is not None:
+            explanations[method] = explanation
             _store(method, explanation, samples, context, made)
         made.timings[f"explain_{method}_seconds"] = time.perf_counter() - started
+        if explanation is not None:
+            _draw(explanation_name(method, ".png"), stored.picture, (method, explanation, samples), context, made)
+    if len(explanations) > 1:
+        _draw(SIDE_BY_SIDE, stored.comparison, (explanations, samples), context, made)
     if len(made.failed) == len(methods):
         raise NoExplanationError(f"every explanation failed: {made.environment()['explanations.failed'][:1000]}")
     return made
@@ -149,14 +156,17 @@ def _explain(
 
 
 def _store(method: str, explanation: Explanation, samples: stored.Samples, context: TaskContext, made: Made) -> None:
-    objects = {
-        ".safetensors": stored.tensors(method, explanation, samples),
-        ".png": stored.picture(method, explanation, samples),
-    }
-    made.artifacts += [context.put(explanation_name(method, suffix), data) for suffix, data in objects.items()]
+    data = stored.tensors(method, explanation, samples)
+    made.artifacts.append(context.put(explanation_name(method, ".safetensors"), data))
     if explanation.deltas is not None:
         name = DELTA if method == "integratedGradients" else f"{DELTA}_{method}"
         made.metrics[name] = float(explanation.deltas.abs().mean())
+
+
+def _draw(name: str, picture: Callable[..., bytes], of: tuple[object, ...], context: TaskContext, made: Made) -> None:
+    started = time.perf_counter()
+    made.artifacts.append(context.put(name, picture(*of)))
+    made.timings["pictures_seconds"] = made.timings.get("pictures_seconds", 0.0) + time.perf_counter() - started
 
 
 def _matplotlib_folder(cache: Path) -> None:

@@ -6,7 +6,6 @@ content gives the same bytes (with one version of Pillow and its font).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +15,25 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xnas_evaluator.explain.colours import colour, overlay, scaled
 from xnas_evaluator.explain.lettering import fit, font
+from xnas_evaluator.explain.tiles import (
+    GAP,
+    INK,
+    LEGEND_HEIGHT,
+    MAX_ROWS,
+    PAPER,
+    SMALL,
+    SOFT,
+    TEXT,
+    WIDTH,
+    WRONG,
+    encoded,
+    legend,
+    place,
+    rgb,
+)
 
-WIDTH = 720
-MAX_ROWS = 40
-_TILE, _GAP, _TEXT = 136, 8, 23
+_TILE = 136
 _HEADER = 78
-_INK, _SOFT, _PAPER = (20, 20, 20), (95, 95, 95), (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -56,71 +68,33 @@ def panel(title: str, rows: Sequence[Row], signed: bool) -> bytes:
         signed: whether attributions may be negative (legend with two ends).
     """
     shown = rows[:MAX_ROWS]
-    height = _HEADER + len(shown) * (_TILE + _GAP) + 44
-    canvas = Image.new("RGB", (WIDTH, height), _PAPER)
+    height = _HEADER + len(shown) * (_TILE + GAP) + LEGEND_HEIGHT
+    canvas = Image.new("RGB", (WIDTH, height), PAPER)
     draw = ImageDraw.Draw(canvas)
-    letters, small = font(_TEXT), font(21)
+    face, small = font(TEXT), font(SMALL)
     if len(shown) < len(rows):
         title = f"{title} ({len(shown)} of {len(rows)} samples)"
-    draw.text((_GAP, 8), fit(title, letters, WIDTH - 2 * _GAP), _INK, letters)
+    draw.text((GAP, 8), fit(title, face, WIDTH - 2 * GAP), INK, face)
     for column, caption in enumerate(("image", "attribution", "overlay", " true class, prediction")):
-        draw.text((_GAP + column * (_TILE + _GAP), 44), caption, _SOFT, small)
+        draw.text((GAP + column * (_TILE + GAP), 44), caption, SOFT, small)
     for number, row in enumerate(shown):
-        _draw_row(canvas, draw, row, _HEADER + number * (_TILE + _GAP), letters)
-    _draw_legend(canvas, draw, height - 36, signed, small)
-    # A palette makes the file a third as large. The octree is five times as fast, but coarse in colour photographs.
-    grey = all(row.image.shape[0] == 1 for row in shown)
-    method = Image.Quantize.FASTOCTREE if grey else Image.Quantize.MEDIANCUT
-    buffer = io.BytesIO()
-    canvas.quantize(256, method, dither=Image.Dither.NONE).save(buffer, "PNG")
-    return buffer.getvalue()
+        _draw_row(canvas, draw, row, _HEADER + number * (_TILE + GAP), face)
+    legend(canvas, draw, height - 36, signed, "scaled by row")
+    return encoded(canvas, grey=all(row.image.shape[0] == 1 for row in shown))
 
 
-def _draw_row(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int, letters: ImageFont.FreeTypeFont
-) -> None:
-    image, values = _rgb(row.image), scaled(row.attribution)
+def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int, face: ImageFont.FreeTypeFont) -> None:
+    image, values = rgb(row.image), scaled(row.attribution)
     for column, tile in enumerate((image, colour(values), overlay(image, values))):
-        left = _GAP + column * (_TILE + _GAP)
-        canvas.paste(_enlarged(tile), (left, top))
-        draw.rectangle((left - 1, top - 1, left + _TILE, top + _TILE), outline=(200, 200, 200))
-    left = _GAP + 3 * (_TILE + _GAP) + 4
-    lines = [(row.label, _INK)]
+        place(canvas, draw, tile, (GAP + column * (_TILE + GAP), top), _TILE)
+    left = GAP + 3 * (_TILE + GAP) + 4
+    lines = [(row.label, INK)]
     if row.correct:
-        lines.append((f"right, {row.probability:.1%}", _SOFT))
+        lines.append((f"right, {row.probability:.1%}", SOFT))
     else:
         # A word, not only a colour, says that it is wrong.
-        lines += [("wrong:", (170, 50, 0)), (f"{row.prediction}, {row.probability:.1%}", (170, 50, 0))]
+        lines += [("wrong:", WRONG), (f"{row.prediction}, {row.probability:.1%}", WRONG)]
     if row.delta is not None:
-        lines.append((f"delta {row.delta:+.2g}", _SOFT))
+        lines.append((f"delta {row.delta:+.2g}", SOFT))
     for number, (text, ink) in enumerate(lines):
-        draw.text((left, top + 4 + number * 31), fit(text, letters, WIDTH - left - _GAP), ink, letters)
-
-
-def _draw_legend(
-    canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, signed: bool, letters: ImageFont.FreeTypeFont
-) -> None:
-    ramp = np.linspace(-1.0 if signed else 0.0, 1.0, 220)[None, :].repeat(24, axis=0)
-    left_text, right_text = ("against", "for the class; scaled by row") if signed else ("none", "most; scaled by row")
-    draw.text((_GAP, top - 1), left_text, _SOFT, letters)
-    left = _GAP + int(letters.getlength(left_text)) + 8
-    canvas.paste(Image.fromarray(colour(ramp)), (left, top))
-    left += 220 + 8
-    draw.text((left, top - 1), fit(right_text, letters, WIDTH - left - _GAP), _SOFT, letters)
-
-
-def _rgb(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return (H, W, 3) from (C, H, W); of other than one or three channels the mean is shown."""
-    channels = image if image.shape[0] in (1, 3) else image.mean(axis=0, keepdims=True).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(channels.transpose(1, 2, 0), (*image.shape[1:], 3)))
-
-
-def _enlarged(tile: npt.NDArray[np.uint8]) -> Image.Image:
-    """Return the tile at most _TILE pixels a side, its pixels kept as squares, on a grey ground if not square."""
-    height, width = tile.shape[:2]
-    scale = _TILE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
-    ground = Image.new("RGB", (_TILE, _TILE), (225, 225, 225))
-    ground.paste(Image.fromarray(tile).resize(size, how), ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2))
-    return ground
+        draw.text((left, top + 4 + number * 31), fit(text, face, WIDTH - left - GAP), ink, face)

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from xnas_core.errors import IntegrityError, XnasError
 from xnas_evaluator.explain.base import Explanation
-from xnas_evaluator.explain.panels import MAX_ROWS, Row, panel
+from xnas_evaluator.explain.panels import Row, panel
+from xnas_evaluator.explain.side_by_side import Sample, side_by_side
+from xnas_evaluator.explain.tiles import MAX_ROWS
 from xnas_evaluator.tensors import pack, unpack
 
 FORMAT = "xnas-explanation/1"
@@ -154,6 +156,23 @@ def picture(method: str, explanation: Explanation, samples: Samples) -> bytes:
         for i in _rows(samples.labels.tolist())
     ]
     return panel(_TITLES.get(method, method), rows, signed=bool((explanation.attributions < 0).any()))
+
+
+def comparison(explanations: Mapping[str, Explanation], samples: Samples) -> bytes:
+    """Return `explanations/side-by-side.png`: all methods' maps of the samples that `picture` draws."""
+    rows = [
+        Sample(
+            samples.images[i].numpy(),
+            samples.class_names[int(samples.labels[i])],
+            samples.class_names[int(samples.predictions[i])],
+            float(samples.probabilities[i]),
+            bool(samples.labels[i] == samples.predictions[i]),
+            [explanation.attributions[i].numpy() for explanation in explanations.values()],
+        )
+        for i in _rows(samples.labels.tolist())
+    ]
+    signed = any(bool((explanation.attributions < 0).any()) for explanation in explanations.values())
+    return side_by_side([_TITLES.get(method, method) for method in explanations], rows, signed)
 
 
 def _rows(labels: Sequence[int], most: int = MAX_ROWS) -> list[int]:
