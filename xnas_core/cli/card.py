@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 from xnas_core.cli.tables import pairs
 from xnas_core.errors import InvalidInputError
-from xnas_core.objectives import METRICS
+from xnas_core.objectives import meaning, spec_metrics
 from xnas_core.plugins import PluginKind, load
 from xnas_core.report.numbers import UNKNOWN, duration, number, size, with_error
 from xnas_core.search.view import CandidateRecord, SearchView
@@ -49,7 +49,7 @@ def _facts(record: CandidateRecord) -> dict[str, str]:
 def _objectives(view: SearchView, record: CandidateRecord) -> dict[str, str]:
     rows = {}
     for objective, value in zip(view.spec.objectives, record.objectives, strict=True):
-        shown = with_error(value, record.errors.get(objective.name), _unit(objective.metric_name))
+        shown = with_error(value, record.errors.get(objective.name), _unit(view, objective.name))
         rows[objective.name] = shown if value is None else f"{shown} ({objective.direction.value})"
     return rows
 
@@ -57,7 +57,7 @@ def _objectives(view: SearchView, record: CandidateRecord) -> dict[str, str]:
 def _metrics(view: SearchView, record: CandidateRecord) -> dict[str, str]:
     names = {objective.name for objective in view.spec.objectives}
     return {
-        name: with_error(value, record.errors.get(name), _unit(name))
+        name: with_error(value, record.errors.get(name), _unit(view, name))
         for name, value in sorted(record.metrics.items())
         if name not in names
     }
@@ -94,6 +94,6 @@ def _files(console: Console, rows: dict[str, str]) -> RenderableType:
     return "\n".join(f"{name.rpartition('/')[2]} {value}" for name, value in rows.items())
 
 
-def _unit(metric: str) -> str:
-    known = METRICS.get(metric) or METRICS.get(metric.removeprefix("test_"))
+def _unit(view: SearchView, name: str) -> str:
+    known = meaning(name, spec_metrics(view.spec))
     return known.unit if known else "1"

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from xnas_core.api.spec import Direction, ObjectiveSpec
-from xnas_core.objectives import METRICS
+from xnas_core.objectives import METRICS, meaning, spec_metrics
 from xnas_core.report.confirmed import source_of
 from xnas_core.report.tables import metric_names
 from xnas_core.search.view import CandidateRecord, CandidateState, HypervolumePoint, SearchView
@@ -87,12 +87,12 @@ def report_data(view: SearchView) -> ReportData:
         errors.append(tuple(_rounded(value) for value in spread or ()) if known else None)
 
     for index, objective in enumerate(view.spec.objectives):
-        meaning = METRICS.get(objective.metric_name)
+        known = METRICS.get(objective.metric_name)
         add(
             Field(
                 objective.name,
-                meaning.unit if meaning else "1",
-                meaning.description if meaning else "",
+                known.unit if known else "1",
+                known.description if known else "",
                 objective.direction,
                 True,
             ),
@@ -104,7 +104,7 @@ def report_data(view: SearchView) -> ReportData:
     names = {objective.name: objective.metric_name for objective in view.spec.objectives}
     for name in others:
         add(
-            _metric_field(name, names),
+            _metric_field(name, names, spec_metrics(view.spec)),
             [candidate.metrics.get(name) for candidate in view.candidates],
             [candidate.errors.get(name) for candidate in view.candidates],
         )
@@ -170,10 +170,10 @@ def steps(history: tuple[HypervolumePoint, ...]) -> list[HypervolumePoint]:
     ]
 
 
-def _metric_field(name: str, objectives: Mapping[str, str]) -> Field:
-    meaning = METRICS.get(name)
-    if meaning:
-        return Field(name, meaning.unit, meaning.description, meaning.direction, False)
+def _metric_field(name: str, objectives: Mapping[str, str], metrics: Mapping[str, str]) -> Field:
+    known = None if name.startswith("test_") else meaning(name, metrics)
+    if known:
+        return Field(name, known.unit, known.description, known.direction, False)
     confirming = source_of(name, objectives)
     if confirming:
         objective, part = confirming

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 
 from xnas_core.errors import InvalidInputError, UnknownNameError
-from xnas_core.objectives import METRICS
+from xnas_core.objectives import METRICS, spec_metrics
 from xnas_core.search.view import CandidateRecord, SearchView
 from xnas_core.service import tokens
 from xnas_core.service.errors import InvalidTokenError, NotFoundError
@@ -96,7 +96,7 @@ def _check_range(bounds: MetricRange) -> None:
 
 
 def _check_metric(view: SearchView, name: str) -> None:
-    named = {n for objective in view.spec.objectives for n in (objective.name, objective.metric_name)} | set(METRICS)
+    named = {n for item in spec_metrics(view.spec).items() for n in item} | set(METRICS)
     if name in named or any(name in record.metrics for record in view.candidates):
         return
     known = sorted(named | {metric for record in view.candidates for metric in record.metrics})
