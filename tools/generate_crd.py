@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -106,6 +106,8 @@ def _word(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of"
     name = str(kind)
+    if {bare(part) for part in get_args(kind)} == {int, str}:
+        return "integer or text"
     if name.startswith("dict"):
         return "map"
     return "time" if "datetime" in name else "text"

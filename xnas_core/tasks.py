@@ -17,6 +17,7 @@ class TaskKind(StrEnum):
     FINALISE = "finalise"
     EXPLAIN = "explain"
     REFINE = "refine"
+    CONFIRM = "confirm"
 
 
 class FailureClass(StrEnum):
@@ -119,11 +120,11 @@ class Assignment(_Wire):
     Attributes:
         graph: document of the network (`Graph.to_document`); None in benchmark mode.
         encoding: the architecture string; the key of the row in benchmark mode.
-        seed: training seed, the same for every attempt.
+        seed: training seed of the task, the same for every attempt.
         previous_attempts: earlier attempts of the same task, newest first, whose training state may be read.
-        source_attempt: for finalise, explain and refine: the attempt of `evaluate` that succeeded.
+        source_attempt: for all kinds but `evaluate`: the attempt of `evaluate` that succeeded.
         deadline_seconds: wall-clock time for the attempt.
-        parameters: of on-demand tasks.
+        parameters: of on-demand tasks, and of `confirm` ("seeds": its training seeds).
     """
 
     task_id: str

@@ -15,7 +15,7 @@ from xnas_core.api.crd import custom_resource_definition
 from xnas_core.api.model_tree import aliases, apply_defaults, as_model, default_document, item, walk_fields
 from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.rules import RULES, transition_rules
-from xnas_core.api.schema import PRESERVE
+from xnas_core.api.schema import INT_OR_STRING, PRESERVE
 from xnas_core.api.spec import MUTABLE_FIELDS, ArchitectureSearchSpec
 
 FORBIDDEN = {
@@ -52,7 +52,7 @@ def _faults(schema: dict[str, Any]) -> list[str]:
     """Return what breaks Kubernetes' structural rules or our rule that everything has a bound."""
     faults = []
     for path, node in _nodes(schema):
-        free = node.get(PRESERVE) is True
+        free = node.get(PRESERVE) is True or node.get(INT_OR_STRING) is True
         faults += [f"{path}: {word} is forbidden" for word in FORBIDDEN & node.keys()]
         unknown = {key for key in node if not key.startswith("x-kubernetes-")} - KNOWN - FORBIDDEN
         faults += [f"{path}: {word} is unknown" for word in unknown]

@@ -46,6 +46,11 @@ EXAMPLES: list[tuple[str, list[Change], list[Change]]] = [
         ],
     ),
     (
+        "trains the front again",
+        [{"confirmation": {"seeds": 3}}, {"dataset": GONE, "objectives": [MACS], "confirmation": {"seeds": 0}}],
+        [{"dataset": GONE, "objectives": [MACS], "confirmation": {"seeds": 1}}],
+    ),
+    (
         "nothing ends the search",
         [
             {"limits": {"maxGenerations": 1}},

@@ -253,8 +253,10 @@ async def test_what_the_store_altered_is_found_out(site: SearchSite, stub: Stub,
         (pb.TASK_KIND_EXPLAIN, b"[1]", grpc.StatusCode.INVALID_ARGUMENT),
         (pb.TASK_KIND_EXPLAIN, b'{"a":"' + b"x" * 70_000 + b'"}', grpc.StatusCode.INVALID_ARGUMENT),
         (pb.TASK_KIND_EXPLAIN, b'{"methods": ["saliency"]}', None),
-        (pb.TASK_KIND_REFINE, b"", None),
-        (pb.TASK_KIND_FINALISE, b"", None),
+        (pb.TASK_KIND_REFINE, b'{"pairs": [{"classes": ["3", 8]}]}', None),
+        (pb.TASK_KIND_REFINE, b"", grpc.StatusCode.INVALID_ARGUMENT),
+        (pb.TASK_KIND_FINALISE, b"", grpc.StatusCode.INVALID_ARGUMENT),
+        (pb.TASK_KIND_CONFIRM, b"", grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
 async def test_tasks_are_asked_for(

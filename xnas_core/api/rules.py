@@ -101,6 +101,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spec",
+        "confirmation",
+        ("confirmation.seeds", "dataset"),
+        "!has(self.confirmation) || self.confirmation.seeds == 0 || has(self.dataset)",
+        "confirmation trains the front again, so it needs a dataset; remove it",
+        lambda spec: not spec.get("confirmation", {}).get("seeds") or "dataset" in spec,
+    ),
+    Rule(
+        "spec",
         "limits",
         ("limits",),
         " || ".join(f"has(self.limits.{name})" for name in _ENDS),

@@ -14,6 +14,7 @@ from typing import Any
 from xnas_core.api.base import Model
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
+INT_OR_STRING = "x-kubernetes-int-or-string"
 _COPIED = (
     "type", "format", "enum", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
     "minProperties", "maxProperties", "required",
@@ -33,6 +34,8 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[st
         return _convert({**definition, **{key: value for key, value in node.items() if key != "$ref"}}, definitions)
     if "anyOf" in node:
         choices = [choice for choice in node["anyOf"] if choice.get("type") != "null"]
+        if {choice.get("type") for choice in choices} == {"integer", "string"}:
+            return {INT_OR_STRING: True}
         if len(choices) > 1:
             return {PRESERVE: True}
         rest = {key: value for key, value in node.items() if key != "anyOf"}

@@ -72,6 +72,7 @@ class Checker:
         self._objectives(columns)
         self._metrics(columns)
         self._constraints(columns)
+        self._pairs()
         self._explanations()
         self._warnings()
         return self.findings
@@ -293,6 +294,20 @@ class Checker:
             name = self.word("constraints", index, "metric")
             if name is not None and known and name not in known | named:
                 self.say(("constraints", index, "metric"), *unknown_name("metric", name, known | named))
+
+    def _pairs(self) -> None:
+        """Check what can be said of class pairs without the data; whoever has them checks the names."""
+        pairs = self.get("training", "introspectabilityRegularizer", "pairs")
+        shape = _SHAPES.get(str(self.get("dataset", "name")))
+        for index, pair in enumerate(pairs or ()):
+            place: DocumentPath = ("training", "introspectabilityRegularizer", "pairs", index, "classes")
+            first, second = (str(reference) for reference in pair["classes"])
+            if first == second:
+                self.say(place, f'names the class "{first}" twice; a pair needs two')
+            for position, reference in enumerate(pair["classes"]):
+                if shape is not None and isinstance(reference, int) and reference >= shape.classes:
+                    text = f"there is no class {reference}: the data have {shape.classes}, numbered from 0"
+                    self.say((*place, position), text)
 
     def _explanations(self) -> None:
         methods = self.get("explanations", "methods") if self.here else None

@@ -126,11 +126,26 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
 
 
+ClassReference = Annotated[int, Field(ge=0, le=1_000_000)] | Annotated[str, StringConstraints(max_length=255)]
+"""A class: its name, or its number from 0. Text that is no class's name may be a number, too."""
+
+
+class ClassPairSpec(Model):
+    """Two classes whose mean activations are pushed apart more than those of others."""
+
+    classes: Annotated[list[ClassReference], Field(min_length=2, max_length=2)]
+    """The two classes, by name or number."""
+    weight: Annotated[float, Field(ge=0, le=1_000_000)] = 25.0
+    """Factor of the pair's similarity in the mean over all pairs, where other pairs have 1."""
+
+
 class RegularizerSpec(Model):
     """The introspectability regulariser (Carmichael et al. 2023)."""
 
     weight: Annotated[float, Field(ge=0, le=1000)] = 0.5
     """Weight of the mean cosine similarity of the batch's class means in the loss; 0 is off."""
+    pairs: Annotated[list[ClassPairSpec], Field(max_length=64)] = []
+    """Pairs of classes with a weight of their own."""
 
 
 class TrainingSpec(Model):
@@ -324,6 +339,13 @@ class ExplanationsSpec(Model):
     """front explains the final front; all explains every candidate; none explains nothing."""
 
 
+class ConfirmationSpec(Model):
+    """Training the final front again: a front that is picked from noisy scores flatters itself."""
+
+    seeds: Annotated[int, Field(ge=0, le=20)] = 0
+    """Other training seeds with which each member of the final front is trained and scored again; 0 is off."""
+
+
 class Checkpoints(StrEnum):
     """Which checkpoints are kept at the end."""
 
@@ -385,6 +407,8 @@ class ArchitectureSearchSpec(Model):
     """The pool of evaluators."""
     explanations: ExplanationsSpec = ExplanationsSpec()
     """Attributions that are made and kept."""
+    confirmation: ConfirmationSpec | None = None
+    """Off when absent."""
     artifacts: ArtifactsSpec = ArtifactsSpec()
     """What is kept."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None

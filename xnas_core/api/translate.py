@@ -42,7 +42,7 @@ def translate(error: ValidationError, document: Any) -> list[Fault]:
             continue
         value = None if missing else _value(document, path)
         if not whole and not missing:
-            faults[path] = Fault(path, _of_inner(value, detail))
+            faults[path] = Fault(path, _of_inner(value, detail, path))
             continue
         message, suggestion = _sentence(detail["type"], detail.get("ctx", {}), value, path)
         faults[path] = Fault(path, message, suggestion)
@@ -83,12 +83,14 @@ def shown(value: Any) -> str:
     return "a list" if isinstance(value, list) else str(value)[:80]
 
 
-def _of_inner(value: Any, detail: Any) -> str:
+def _of_inner(value: Any, detail: Any, path: DocumentPath) -> str:
     """Return the sentence about a value that pydantic looked into (a union, or the key of a map)."""
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return "this name has a character that is not allowed, or is too long"
     if isinstance(value, float) and not math.isfinite(value):
         return f"is {shown(value)}, but must be a finite number"
+    if path[-2:-1] == ("classes",):
+        return f"is {shown(value)}, but must be a class: its name, or its number from 0"
     return f"is {shown(value)}, but must be {_SCALARS}, or a list of at most 64 of these"
 
 

@@ -30,6 +30,8 @@ class Started(_Event):
     versions: dict[str, str]
     references: dict[str, float] = {}
     """Hypervolume reference values that the data determine, by metric (a table's column: its worst value)."""
+    class_names: tuple[str, ...] = ()
+    """Of the data, in order; empty where there are none."""
 
 
 class LimitsChanged(_Event):
@@ -110,7 +112,7 @@ class AttemptEnded(_Event):
 
 
 class TaskRequested(_Event):
-    """Someone asked for an on-demand task (`explain`, `refine`)."""
+    """Someone asked for a task: `explain`, `refine`, or another kind again after it has failed (protocol.md §3)."""
 
     kind: Literal["taskRequested"] = "taskRequested"
     time: float

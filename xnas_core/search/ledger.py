@@ -5,15 +5,17 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 import orjson
 
+from xnas_core.search.view import TaskState
 from xnas_core.tasks import PREEMPTION_LIMIT, EndReason, FailureClass, TaskKind, classify
 
 RUNNING = "running"
 SUCCEEDED = "succeeded"
+IGNORED = "ignored"
+"""Outcome of an attempt that succeeded after another one had, or after what was asked for had changed."""
 
 
 class TaskRef(NamedTuple):
@@ -23,17 +25,9 @@ class TaskRef(NamedTuple):
     candidate: str
 
 
-class TaskState(StrEnum):
-    """Lifecycle: open (waits, or has a running attempt) -> succeeded | failed (for good)."""
-
-    OPEN = "open"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
 @dataclass(slots=True)
 class Attempt:
-    """One attempt. `outcome` is "running", "succeeded" or an EndReason's value."""
+    """One attempt. `outcome` is "running", "succeeded", "ignored" or an EndReason's value."""
 
     number: int
     task_id: str
@@ -52,6 +46,8 @@ class Task:
         order: place among the tasks of its kind.
         failed: attempts that count against backoffLimit.
         preempted: attempts that ended through no fault of the task.
+        requested: someone asked for it; the search would not have done it by itself.
+        earlier: so many attempts belong to earlier requests; their results answer another question.
     """
 
     ref: TaskRef
@@ -61,6 +57,8 @@ class Task:
     state: TaskState = TaskState.OPEN
     failed: int = 0
     preempted: int = 0
+    requested: bool = False
+    earlier: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     sealed: bytes | None = None
     """The task as JSON, once it is closed; None after a change. It makes snapshots cheap."""
@@ -74,12 +72,20 @@ class Task:
         return self.attempts[-1] if self.attempts and self.attempts[-1].outcome == RUNNING else None
 
     def succeeded_attempt(self) -> int | None:
-        """Return the number of the attempt whose result was taken."""
-        return next((a.number for a in self.attempts if a.outcome == SUCCEEDED), None)
+        """Return the number of the attempt whose result was taken last."""
+        return next((a.number for a in reversed(self.attempts) if a.outcome == SUCCEEDED), None)
 
 
 # Someone waits for an explanation that was asked for; evaluations come before the work of the end.
-_PRIORITY = {TaskKind.EXPLAIN: 0, TaskKind.REFINE: 0, TaskKind.EVALUATE: 1, TaskKind.FINALISE: 2}
+_PRIORITY = {
+    TaskKind.EXPLAIN: 0,
+    TaskKind.REFINE: 0,
+    TaskKind.EVALUATE: 1,
+    TaskKind.FINALISE: 2,
+    TaskKind.CONFIRM: 3,
+}
+_ASKED_ANEW = frozenset({TaskKind.EXPLAIN, TaskKind.REFINE})
+"""Kinds of which each request is another question; for all others an earlier attempt's result is as good."""
 
 
 class Ledger:
@@ -90,10 +96,18 @@ class Ledger:
         self.preempted_attempts = 0
         self._waiting: dict[TaskRef, None] = {}
         self._running: dict[TaskRef, None] = {}
-        self._in_vain: dict[TaskRef, None] = {}  # those of _running whose task has ended
+        self._in_vain: dict[TaskRef, None] = {}  # those of _running whose result nobody would use
         self._open: dict[TaskKind, dict[TaskRef, None]] = {kind: {} for kind in TaskKind}
 
-    def open(self, ref: TaskRef, order: int, fidelity: int, parameters: dict[str, Any] | None = None) -> None:
+    def open(
+        self,
+        ref: TaskRef,
+        order: int,
+        fidelity: int,
+        parameters: dict[str, Any] | None = None,
+        *,
+        requested: bool = False,
+    ) -> None:
         """Make a task wait for an attempt; one that has ended is opened again, with its failures forgiven."""
         task = self.tasks.get(ref)
         if task is None:
@@ -102,10 +116,15 @@ class Ledger:
             return
         task.state, task.failed, task.preempted, task.sealed = TaskState.OPEN, 0, 0, None
         task.fidelity, task.parameters = fidelity, dict(parameters or {})
+        task.requested = requested
+        if ref.kind in _ASKED_ANEW:
+            task.earlier = len(task.attempts)
         self._open[ref.kind][ref] = None
-        self._in_vain.pop(ref, None)
-        if task.running() is None:
+        running = task.running()
+        if running is None:
             self._waiting[ref] = None
+        elif running.number > task.earlier:
+            self._in_vain.pop(ref, None)
 
     def start(self, ref: TaskRef, number: int, task_id: str, evaluator: str, time: float) -> None:
         """Record that an attempt was given to an evaluator."""
@@ -119,11 +138,23 @@ class Ledger:
         """Take a result; return False if it is not the first one, or comes from nowhere (protocol.md §6.5)."""
         task = self.tasks.get(ref)
         attempt = task.attempt(number) if task else None
-        if task is None or attempt is None or task.state is not TaskState.OPEN:
+        if task is None or attempt is None:
             return False
-        attempt.outcome, attempt.ended = SUCCEEDED, time
-        self._close(task, TaskState.SUCCEEDED)
-        return True
+        if task.state is TaskState.OPEN and number > task.earlier:
+            attempt.outcome, attempt.ended = SUCCEEDED, time
+            self._close(task, TaskState.SUCCEEDED)
+            return True
+        if attempt is task.running():
+            attempt.outcome, attempt.ended = IGNORED, time
+            self._runs_no_more(task)
+        return False
+
+    def _runs_no_more(self, task: Task) -> None:
+        task.sealed = None
+        self._running.pop(task.ref, None)
+        self._in_vain.pop(task.ref, None)
+        if task.state is TaskState.OPEN:
+            self._waiting[task.ref] = None
 
     def end(self, ref: TaskRef, number: int, reason: EndReason, message: str, time: float, backoff_limit: int) -> bool:
         """Record that a running attempt ended without a result; return whether the task has failed for good by it."""
@@ -132,10 +163,8 @@ class Ledger:
         if task is None or attempt is None or attempt.number != number:
             return False
         attempt.outcome, attempt.message, attempt.ended = reason.value, message, time
-        task.sealed = None
-        self._running.pop(ref, None)
-        self._in_vain.pop(ref, None)
-        if task.state is not TaskState.OPEN:
+        self._runs_no_more(task)
+        if task.state is not TaskState.OPEN or number <= task.earlier:
             return False
         end = classify(reason)
         if end is FailureClass.PREEMPTED:
@@ -146,7 +175,6 @@ class Ledger:
         if end is FailureClass.FINAL or task.failed > backoff_limit:
             self._close(task, TaskState.FAILED)
             return True
-        self._waiting[ref] = None
         return False
 
     def _close(self, task: Task, state: TaskState) -> None:
@@ -163,17 +191,25 @@ class Ledger:
         """Yield the tasks that have a running attempt, whatever has become of the task, oldest attempt first."""
         return (self.tasks[ref] for ref in list(self._running))
 
-    def running_in_vain(self) -> Iterator[Task]:
-        """Yield those of `running` whose task has ended: another attempt's result was taken."""
-        return (self.tasks[ref] for ref in list(self._in_vain))
+    def in_vain(self, task: Task) -> bool:
+        """Return whether nobody would use the running attempt's result: another one was taken, or asked for."""
+        return task.ref in self._in_vain
 
     def running_count(self, kind: TaskKind) -> int:
         """Return the number of running attempts of a kind."""
         return sum(ref.kind is kind for ref in self._running)
 
+    def waiting_count(self, kind: TaskKind) -> int:
+        """Return the number of tasks of a kind that wait for a slot and were not asked for."""
+        return sum(ref.kind is kind and not self.tasks[ref].requested for ref in self._waiting)
+
     def open_tasks(self, kind: TaskKind) -> Iterator[Task]:
         """Yield the tasks of a kind that have not ended."""
         return (self.tasks[ref] for ref in self._open[kind])
+
+    def all_open(self) -> Iterator[Task]:
+        """Yield all tasks that have not ended."""
+        return (self.tasks[ref] for refs in self._open.values() for ref in refs)
 
     def open_count(self, kind: TaskKind) -> int:
         """Return the number of tasks of a kind that have not ended."""
@@ -209,6 +245,8 @@ class Ledger:
                 TaskState(entry["state"]),
                 entry["failed"],
                 entry["preempted"],
+                entry.get("requested", False),
+                entry.get("earlier", 0),
                 [Attempt(*attempt) for attempt in entry["attempts"]],
             )
             ledger.tasks[ref] = task
@@ -222,7 +260,11 @@ class Ledger:
             if running is not None:
                 started.append((running.started, ref))
         ledger._running = {ref: None for _, ref in sorted(started)}
-        ledger._in_vain = {ref: None for ref in ledger._running if ledger.tasks[ref].state is not TaskState.OPEN}
+        ledger._in_vain = {
+            ref: None
+            for ref in ledger._running
+            if (task := ledger.tasks[ref]).state is not TaskState.OPEN or len(task.attempts) <= task.earlier
+        }
         return ledger
 
 
@@ -236,6 +278,8 @@ def _document(task: Task) -> dict[str, Any]:
         "state": task.state.value,
         "failed": task.failed,
         "preempted": task.preempted,
+        "requested": task.requested,
+        "earlier": task.earlier,
         "attempts": [
             [a.number, a.task_id, a.evaluator, a.started, a.ended, a.outcome, a.message] for a in task.attempts
         ],

@@ -15,9 +15,13 @@ from xnas_core.dispatch.interface import (
     HeldAttempt,
     ProgressMade,
 )
+from xnas_core.errors import XnasError
 from xnas_core.journal import Journal
 from xnas_core.search import events as ev
 from xnas_core.search.engine import Engine
+from xnas_core.search.inbox import Asked, RequestInbox
+from xnas_core.search.requests import accept
+from xnas_core.search.work import deadline_seconds
 from xnas_core.tasks import Assignment, Progress, TaskFailure, TaskResult, attempt_prefix
 
 LoopOutcome = Literal["finished", "stopped"]
@@ -36,6 +40,8 @@ class SearchLoop:
         on_turn: called with the events of each turn that changed something, when they are durable.
         on_attempt: called with each sign of life of an attempt.
         clock: seconds since the epoch.
+        inbox: tasks that are asked for while it runs.
+        only_requested: do what was asked for and nothing else: a search that has not finished stays where it is.
     """
 
     def __init__(
@@ -47,6 +53,8 @@ class SearchLoop:
         on_turn: Callable[[Sequence[ev.Event]], None] = lambda _: None,
         on_attempt: Callable[[Progress], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
+        inbox: RequestInbox | None = None,
+        only_requested: bool = False,
     ) -> None:
         self._engine = engine
         self._journal = journal
@@ -54,6 +62,8 @@ class SearchLoop:
         self._on_turn = on_turn
         self._on_attempt = on_attempt
         self._clock = clock
+        self._inbox = inbox or RequestInbox()
+        self._only_requested = only_requested
         self._stopping = False
         self._requests: list[ev.Event] = []
         self.busy = False
@@ -68,7 +78,7 @@ class SearchLoop:
         self._requests.append(ev.LimitsChanged(time=self._clock(), spec=dict(spec_document)))
 
     async def run(self) -> LoopOutcome:
-        """Run until the search has finished or was stopped.
+        """Run until the search has finished and nothing more was asked for, or until it was stopped.
 
         Raises:
             LostOwnershipError: another process goes on with the search.
@@ -77,22 +87,33 @@ class SearchLoop:
         held = self._held()
         # Not only where attempts are held: the time without a process must not count as active.
         if self._engine.candidates and self._engine.finished is None:
-            self._requests.insert(0, ev.Resumed(time=self._clock()))
+            begin = ev.Suspended if self._only_requested else ev.Resumed
+            self._requests.insert(0, begin(time=self._clock()))
         if self._dispatcher is not None:
             self._dispatcher.hold(held)
         while True:
             changed = await self._turn()
-            if self._engine.finished is not None:
-                return "finished"
-            idle = not any(True for _ in self._engine.ledger.running())
-            if idle and not self._requests and (self._stopping or self._engine.suspended):
-                return "stopped"
+            outcome = self._outcome()
+            if outcome is not None:
+                return outcome
             if self._dispatcher is None:
                 if not changed:
                     return "finished" if self._engine.finished else "stopped"
                 await asyncio.sleep(0)
             elif not changed:
                 await self._dispatcher.wait(IDLE_SECONDS)
+
+    def _outcome(self) -> LoopOutcome | None:
+        """Return how the loop ends if it ends now."""
+        engine = self._engine
+        if self._requests or len(self._inbox):
+            return None
+        if engine.done:
+            return "finished"
+        idle = not any(True for _ in engine.ledger.running())
+        if self._only_requested:
+            return "stopped" if not engine.asked_for or (idle and self._stopping) else None
+        return "stopped" if idle and (self._stopping or engine.suspended) else None
 
     async def _turn(self) -> bool:
         """Do one turn; return whether anything happened."""
@@ -101,6 +122,7 @@ class SearchLoop:
         for request in self._requests:
             self._note(request, events)
         self._requests.clear()
+        asked = self._take_asked(events)
         for news in self._dispatcher.take() if self._dispatcher else ():
             match news:
                 case AttemptCompleted(result):
@@ -113,11 +135,13 @@ class SearchLoop:
                     self._on_attempt(progress)
         assignments = [] if self._stopping else self._decide_and_match(events)
         if events:
-            await asyncio.to_thread(self._journal.append, events)
+            await self._append(events, asked)
             self.busy = False
             if self._journal.wants_snapshot():
                 state = self._engine.to_document()
                 await asyncio.to_thread(self._journal.snapshot, state)
+        for one in asked:
+            one.done()
         if self._dispatcher is not None:
             for task_id in ended:
                 self._dispatcher.acknowledge(task_id)
@@ -129,6 +153,28 @@ class SearchLoop:
             self._on_turn(events)
         return bool(events)
 
+    def _take_asked(self, events: list[ev.Event]) -> list[Asked]:
+        """Take what was asked for; return those who wait until it is durable. One that is open already is, then."""
+        taken = []
+        for asked in self._inbox.take():
+            try:
+                event = accept(self._engine, asked.request, self._clock())
+            except XnasError as error:
+                asked.refuse(error)
+                continue
+            if event is not None:
+                self._note(event, events)
+            taken.append(asked)
+        return taken
+
+    async def _append(self, events: Sequence[ev.Event], asked: Sequence[Asked]) -> None:
+        try:
+            await asyncio.to_thread(self._journal.append, events)
+        except XnasError as error:
+            for one in asked:
+                one.refuse(error)
+            raise
+
     def _note(self, event: ev.Event, events: list[ev.Event]) -> None:
         self.busy = True
         self._engine.handle(event)
@@ -137,13 +183,14 @@ class SearchLoop:
     def _decide_and_match(self, events: list[ev.Event]) -> list[tuple[FreeSlot, Assignment]]:
         slots = list(self._dispatcher.free_slots()) if self._dispatcher else []
         # A graph-only search decides one batch a turn, so that its segments stay small.
-        while decisions := self._engine.decide(len(slots), self._clock()):
+        while not self._only_requested and (decisions := self._engine.decide(len(slots), self._clock())):
             for decision in decisions:
                 self._note(decision, events)
             if self._dispatcher is None:
                 break
         assignments = []
-        for slot, ref in zip(slots, self._engine.runnable(len(slots)), strict=False):
+        runnable = self._engine.runnable(len(slots), requested=self._only_requested)
+        for slot, ref in zip(slots, runnable, strict=False):
             assignment = self._engine.assignment(ref)
             started = ev.AttemptStarted(
                 time=self._clock(),
@@ -164,7 +211,7 @@ class SearchLoop:
             attempt = task.running()
             if attempt is not None:
                 prefix = attempt_prefix(task.ref.candidate, task.ref.kind, attempt.number)
-                deadline = self._engine.spec.limits.evaluation_deadline_seconds
+                deadline = deadline_seconds(self._engine, task)
                 held.append(HeldAttempt(attempt.task_id, attempt.evaluator, prefix, deadline))
         return held
 

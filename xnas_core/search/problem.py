@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 from xnas_core.api.spec import AlgorithmName, ArchitectureSearchSpec, ConstraintSpec, ExplanationScope, Mode
@@ -44,6 +46,7 @@ class Problem:
         """Candidates are complete when proposed: there is nothing to train and no table to ask."""
         self.fidelity = 0 if self.benchmark else spec.training.epochs
         self.finalised = not self.benchmark and not self.graph_only
+        self.confirmations = spec.confirmation.seeds if self.finalised and spec.confirmation is not None else 0
         self.finalise_all = spec.explanations.scope is ExplanationScope.ALL
         on_static = [] if self.benchmark else [c for c in spec.constraints if self._static_name(c.metric)]
         self._static_constraints = tuple((self._static_name(c.metric), c) for c in on_static)
@@ -65,6 +68,12 @@ class Problem:
             known = METRICS.get(objective.metric_name)
             value = 1 / shape.classes if objective.metric_name == "accuracy" else known.reference if known else None
         return None if value is None else to_minimise(value, objective.direction)
+
+    def reference(self, first: Sequence[Values]) -> npt.NDArray[np.float64]:
+        """Return the hypervolume's reference point, minimised: what is known, else the worst of these values."""
+        worst = np.asarray(first, dtype=np.float64).max(axis=0) if len(first) else self.known_reference
+        known = [w if k is None else k for k, w in zip(self.known_reference, worst, strict=True)]
+        return np.asarray(known, dtype=np.float64)
 
     def values(self, metrics: Mapping[str, float]) -> Values | None:
         """Return the objectives' values, minimised, or None if one is undefined (absent) or not finite.

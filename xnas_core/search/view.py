@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from xnas_core.api.spec import ArchitectureSearchSpec
@@ -16,6 +16,14 @@ class CandidateState(StrEnum):
 
     PROPOSED = "proposed"
     RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class TaskState(StrEnum):
+    """Lifecycle: open (waits, or has a running attempt) -> succeeded | failed (for good)."""
+
+    OPEN = "open"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
@@ -41,7 +49,10 @@ class StoredArtifact:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt. `outcome` is "running", "succeeded" or an EndReason's value. Times: seconds since the epoch."""
+    """One attempt. Times: seconds since the epoch.
+
+    `outcome` is "running", "succeeded", "ignored" (it came too late) or an EndReason's value.
+    """
 
     task: TaskKind
     attempt: int
@@ -65,6 +76,7 @@ class CandidateRecord:
         violation: sum of normalised constraint violations; 0 when all are met.
         on_front: member of the Pareto front of all feasible candidates now.
         failure: why it failed for good; "" otherwise.
+        tasks: where each of its tasks stands.
     """
 
     id: str
@@ -88,6 +100,7 @@ class CandidateRecord:
     failure: str
     proposed_at: float
     finished_at: float | None
+    tasks: Mapping[TaskKind, TaskState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,8 @@ class SearchProgress:
     Attributes:
         max_evaluations: how many may be proposed in all; None: no limit.
         finalising: candidates with a `finalise` task; finalised: those whose task has ended.
+        confirming: candidates with a `confirm` task; confirmed: those whose task has ended.
+        requested: tasks that someone asked for and that have not ended.
     """
 
     proposed: int
@@ -118,6 +133,9 @@ class SearchProgress:
     hypervolume: float
     finalising: int
     finalised: int
+    confirming: int = field(default=0, kw_only=True)
+    confirmed: int = field(default=0, kw_only=True)
+    requested: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

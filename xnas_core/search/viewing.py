@@ -51,6 +51,7 @@ def make_record(engine: Engine, candidate: Candidate, on_front: bool) -> Candida
         failure=candidate.failure,
         proposed_at=candidate.proposed_at,
         finished_at=candidate.finished_at,
+        tasks={task.ref.kind: task.state for task in tasks if task is not None},
     )
 
 

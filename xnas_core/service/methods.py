@@ -20,8 +20,6 @@ from xnas_core.service.values import MAX_PARAMETERS_BYTES
 from xnas_core.tasks import TaskKind
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_ON_DEMAND = (TaskKind.FINALISE, TaskKind.EXPLAIN, TaskKind.REFINE)
-
 
 @dataclass(frozen=True)
 class Calls:
@@ -142,8 +140,6 @@ async def _lineage(calls: Calls, request: pb.GetLineageRequest, _: Caller) -> Me
 
 async def _request_task(calls: Calls, request: pb.RequestTaskRequest, caller: Caller) -> Message:
     kind = wire.read_task_kind(request.kind)
-    if kind not in _ON_DEMAND:
-        raise InvalidInputError(f"a task of kind {kind} can't be asked for; use one of {', '.join(_ON_DEMAND)}")
     parameters: Manifest = {}
     if request.parameters_json:
         parameters = wire.read_json(request.parameters_json, "parameters", MAX_PARAMETERS_BYTES)

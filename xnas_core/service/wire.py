@@ -18,6 +18,7 @@ from xnas_core.search.view import (
     CandidateState,
     HypervolumePoint,
     StoredArtifact,
+    TaskState,
 )
 from xnas_core.service import values as v
 from xnas_core.tasks import TaskKind
@@ -30,6 +31,8 @@ _CANDIDATE_STATES = {state: pb.CandidateState.Value(f"CANDIDATE_STATE_{state.nam
 _TASK_KINDS = {kind: pb.TaskKind.Value(f"TASK_KIND_{kind.name}") for kind in TaskKind}
 _CANDIDATE_STATE_OF: dict[int, CandidateState] = {number: state for state, number in _CANDIDATE_STATES.items()}
 _KIND_OF: dict[int, TaskKind] = {number: kind for kind, number in _TASK_KINDS.items()}
+_TASK_STATES = {state: pb.TaskState.Value(f"TASK_STATE_{state.name}") for state in TaskState}
+_TASK_STATE_OF: dict[int, TaskState] = {number: state for state, number in _TASK_STATES.items()}
 
 
 class UnreadableMessageError(InvalidInputError):
@@ -100,6 +103,8 @@ def candidate(record: CandidateRecord, objectives: Iterable[str]) -> pb.Candidat
         message.objectives.add(name=name, value=value)
     for artifact in record.artifacts:
         message.artifacts.add(key=artifact.key, size=artifact.size, sha256=artifact.sha256)
+    for kind, state in record.tasks.items():
+        message.tasks.add(kind=_TASK_KINDS[kind], state=_TASK_STATES[state])
     for attempt in record.history:
         message.history.add(
             task=_TASK_KINDS[attempt.task],
@@ -148,6 +153,10 @@ def read_candidate(message: pb.Candidate) -> CandidateRecord:
         failure=message.failure,
         proposed_at=message.proposed_seconds,
         finished_at=message.finished_seconds if message.HasField("finished_seconds") else None,
+        tasks={
+            known(_KIND_OF, t.kind, "task kind"): known(_TASK_STATE_OF, t.state, "state of a task")
+            for t in message.tasks
+        },
     )
 
 

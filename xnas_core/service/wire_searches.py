@@ -91,6 +91,9 @@ def progress(value: SearchProgress) -> pb.SearchProgress:
         hypervolume=value.hypervolume,
         finalising=value.finalising,
         finalised=value.finalised,
+        confirming=value.confirming,
+        confirmed=value.confirmed,
+        requested=value.requested,
     )
 
 
@@ -107,6 +110,9 @@ def read_progress(message: pb.SearchProgress) -> SearchProgress:
         hypervolume=message.hypervolume,
         finalising=message.finalising,
         finalised=message.finalised,
+        confirming=message.confirming,
+        confirmed=message.confirmed,
+        requested=message.requested,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from xnas_core.api.status import StateWord
 from xnas_core.errors import InvalidInputError, UnknownNameError
-from xnas_core.search.view import CandidateState
+from xnas_core.search.view import CandidateRecord, CandidateState, TaskState
 from xnas_core.service.errors import AlreadyExistsError, ChangedMeanwhileError, NotBegunError, NotFoundError
 from xnas_core.service.interface import Caller, SearchBackend
 from xnas_core.tasks import TaskKind
@@ -185,16 +185,66 @@ class BackendContract:
         with pytest.raises(NotFoundError):
             await place.backend.artifact(A, "one", artifact.key + ".absent")
 
-    async def test_a_task_that_is_asked_for_reopens_a_search(self, place: BackendPlace) -> None:
-        """After completion, too; an unknown candidate is refused."""
+    async def test_a_task_is_done_while_the_search_goes_on(self, place: BackendPlace) -> None:
+        """Asked for twice, it is one task; what can't be done is refused and changes nothing."""
+        await self._begun(place, 2)
+        member = (await place.backend.moment(A, "one")).front.members[0]
+        await self._refused(place, member)
+        for _ in range(2):
+            await place.backend.request_task(A, "one", member, TaskKind.EXPLAIN, {"samplesPerClass": 1}, ANN)
+        moment = await place.backend.moment(A, "one")
+        assert moment.progress is not None
+        assert moment.progress.requested == 1
+        await place.finish(A, "one", 1)
+        record = await self._record(place, member)
+        assert record.tasks[TaskKind.EXPLAIN] is TaskState.SUCCEEDED
+        assert [a.attempt for a in record.history if a.task is TaskKind.EXPLAIN] == [1]
+
+    async def test_a_task_after_the_end_leaves_the_search_complete(self, place: BackendPlace) -> None:
+        """Its end is seen by `requested`, its result is the candidate's; asked for again it is another attempt."""
         await self._begun(place, 0)
         await place.complete(A, "one")
-        moment = await place.backend.moment(A, "one")
-        assert moment.standing.finished
+        before = await place.backend.moment(A, "one")
+        member = before.front.members[0]
+        await self._refused(place, member)
+        for attempt in (1, 2):
+            parameters = {"pairs": [{"classes": ["3", 8]}], "epochs": attempt}
+            await place.backend.request_task(A, "one", member, TaskKind.REFINE, parameters, ANN)
+            moment = await place.backend.moment(A, "one")
+            assert moment.progress is not None
+            assert (moment.standing, moment.progress.requested) == (before.standing, 1)
+            assert (moment.finished_at, moment.front) == (before.finished_at, before.front)
+            await place.complete(A, "one")
+            record = await self._record(place, member)
+            assert [a.attempt for a in record.history if a.task is TaskKind.REFINE] == list(range(1, attempt + 1))
+            assert "refined_accuracy" in record.metrics
+        after = await place.backend.moment(A, "one")
+        assert after.progress == before.progress
+        assert after.standing == before.standing
+
+    async def _refused(self, place: BackendPlace, member: str) -> None:
+        """Nothing of what can't be done becomes a task."""
+        backend = place.backend
         with pytest.raises((NotFoundError, UnknownNameError)):
-            await place.backend.request_task(A, "one", "c000000000000", TaskKind.EXPLAIN, {}, ANN)
-        await place.backend.request_task(A, "one", moment.front.members[0], TaskKind.EXPLAIN, {}, ANN)
-        assert not (await place.backend.moment(A, "one")).standing.finished
+            await backend.request_task(A, "one", "c000000000000", TaskKind.EXPLAIN, {}, ANN)
+        wrong: list[tuple[TaskKind, dict[str, Any]]] = [
+            (TaskKind.EXPLAIN, {"methods": []}),
+            (TaskKind.EXPLAIN, {"colour": "red"}),
+            (TaskKind.REFINE, {}),
+            (TaskKind.REFINE, {"pairs": [{"classes": ["3"]}]}),
+            (TaskKind.EVALUATE, {}),
+            (TaskKind.CONFIRM, {}),
+        ]
+        for kind, parameters in wrong:
+            with pytest.raises(InvalidInputError):
+                await backend.request_task(A, "one", member, kind, parameters, ANN)
+        moment = await backend.moment(A, "one")
+        assert moment.progress is not None
+        assert moment.progress.requested == 0
+
+    async def _record(self, place: BackendPlace, candidate: str) -> CandidateRecord:
+        view = await place.backend.view(A, "one")
+        return next(record for record in view.candidates if record.id == candidate)
 
     async def _begun(self, place: BackendPlace, finished: int) -> None:
         await place.backend.create(_manifest("one"), ANN)

@@ -11,6 +11,7 @@ from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.search import events as ev
 from xnas_core.search.engine import Engine
 from xnas_core.search.ledger import TaskRef
+from xnas_core.search.requests import TaskRequest, accept
 from xnas_core.tasks import Artifact, EndReason, TaskKind, attempt_prefix, generator
 
 START = 1_790_000_000.0
@@ -132,9 +133,11 @@ class GrowingSearch:
         self._changed()
 
     def request(self, kind: TaskKind, candidate: str, parameters: Mapping[str, Any]) -> None:
-        """Ask for a task."""
-        self._handle(ev.TaskRequested(time=self._tick(), task=kind, candidate=candidate, parameters=dict(parameters)))
-        self._changed()
+        """Ask for a task; raise InvalidInputError where it is not possible."""
+        event = accept(self.engine, TaskRequest(kind, candidate, parameters), self._tick())
+        if event is not None:
+            self._handle(event)
+            self._changed()
 
     def _run(self, ref: TaskRef, *, fail: bool) -> None:
         attempt, where = self._begin(ref)
@@ -145,13 +148,13 @@ class GrowingSearch:
             return
         rng = generator("growing", ref.candidate, ref.kind)
         prefix = attempt_prefix(ref.candidate, ref.kind, attempt)
-        names = _ARTIFACTS if ref.kind is TaskKind.EVALUATE else ("explanations/gradCam.png",)
+        names = _ARTIFACTS if ref.kind in (TaskKind.EVALUATE, TaskKind.REFINE) else ("explanations/gradCam.png",)
         artifacts = tuple(self._store(prefix, name) for name in names)
         metrics = {"accuracy": float(rng.uniform(0.2, 0.99)), "loss": float(rng.uniform(0.1, 2.0))}
         self._handle(
             ev.Succeeded(
                 time=self._tick(),
-                metrics=metrics if ref.kind is TaskKind.EVALUATE else {"test_accuracy": metrics["accuracy"]},
+                metrics=metrics if ref.kind is TaskKind.EVALUATE else _late_metrics(ref.kind, metrics["accuracy"]),
                 errors={"accuracy": 0.01},
                 timings={"train_seconds": 3.5},
                 artifacts=artifacts,
@@ -178,3 +181,8 @@ class GrowingSearch:
     def _tick(self) -> float:
         self._time += _SECONDS
         return self._time
+
+
+def _late_metrics(kind: TaskKind, value: float) -> dict[str, float]:
+    name = {TaskKind.REFINE: "refined_accuracy", TaskKind.CONFIRM: "confirmed_accuracy_mean"}.get(kind, "test_accuracy")
+    return {name: value}

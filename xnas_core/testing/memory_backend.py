@@ -192,8 +192,8 @@ class MemoryBackend:
             raise NotBegunError(f"the search {name!r} was not accepted yet; watch it to learn when it begins")
         if candidate not in growing.engine.by_id:
             raise NotFoundError(f"{name!r} has no candidate {candidate!r}")
-        self.acts.append((kind.value, caller.username, namespace, name))
         growing.request(kind, candidate, parameters)
+        self.acts.append((kind.value, caller.username, namespace, name))
 
     def _held(self, namespace: str, name: str) -> HeldSearch:
         held = self.searches.get((namespace, name))

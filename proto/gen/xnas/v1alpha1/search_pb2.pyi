@@ -118,6 +118,8 @@ class _TaskKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskKind.Val
     """Explains a candidate, on demand."""
     TASK_KIND_REFINE: _TaskKind.ValueType  # 4
     """Trains a candidate further, on demand."""
+    TASK_KIND_CONFIRM: _TaskKind.ValueType  # 5
+    """Trains a member of the final front again with other seeds."""
 
 class TaskKind(_TaskKind, metaclass=_TaskKindEnumTypeWrapper):
     """Kinds of task (docs/protocol.md section 3)."""
@@ -132,7 +134,37 @@ TASK_KIND_EXPLAIN: TaskKind.ValueType  # 3
 """Explains a candidate, on demand."""
 TASK_KIND_REFINE: TaskKind.ValueType  # 4
 """Trains a candidate further, on demand."""
+TASK_KIND_CONFIRM: TaskKind.ValueType  # 5
+"""Trains a member of the final front again with other seeds."""
 Global___TaskKind: _TypeAlias = TaskKind  # noqa: Y015
+
+class _TaskState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
+    """Not set."""
+    TASK_STATE_OPEN: _TaskState.ValueType  # 1
+    """It waits, or has a running attempt."""
+    TASK_STATE_SUCCEEDED: _TaskState.ValueType  # 2
+    """Its result was taken."""
+    TASK_STATE_FAILED: _TaskState.ValueType  # 3
+    """Failed for good."""
+
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """Where a task stands."""
+
+TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
+"""Not set."""
+TASK_STATE_OPEN: TaskState.ValueType  # 1
+"""It waits, or has a running attempt."""
+TASK_STATE_SUCCEEDED: TaskState.ValueType  # 2
+"""Its result was taken."""
+TASK_STATE_FAILED: TaskState.ValueType  # 3
+"""Failed for good."""
+Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
 @_typing.final
 class Search(_message.Message):
@@ -327,6 +359,9 @@ class SearchProgress(_message.Message):
     HYPERVOLUME_FIELD_NUMBER: _builtins.int
     FINALISING_FIELD_NUMBER: _builtins.int
     FINALISED_FIELD_NUMBER: _builtins.int
+    CONFIRMING_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    REQUESTED_FIELD_NUMBER: _builtins.int
     proposed: _builtins.int
     """All candidates so far."""
     running: _builtins.int
@@ -347,6 +382,12 @@ class SearchProgress(_message.Message):
     """Front members that are to be finalised."""
     finalised: _builtins.int
     """Those of them that are."""
+    confirming: _builtins.int
+    """Front members that are to be confirmed with other seeds."""
+    confirmed: _builtins.int
+    """Those of them that are."""
+    requested: _builtins.int
+    """Tasks that someone asked for and that have not ended. A search may be over and have some."""
     def __init__(
         self,
         *,
@@ -360,10 +401,13 @@ class SearchProgress(_message.Message):
         hypervolume: _builtins.float = ...,
         finalising: _builtins.int = ...,
         finalised: _builtins.int = ...,
+        confirming: _builtins.int = ...,
+        confirmed: _builtins.int = ...,
+        requested: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "max_evaluations", b"max_evaluations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "failed", b"failed", "finalised", b"finalised", "finalising", b"finalising", "front_size", b"front_size", "generation", b"generation", "hypervolume", b"hypervolume", "max_evaluations", b"max_evaluations", "proposed", b"proposed", "running", b"running", "succeeded", b"succeeded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "confirmed", b"confirmed", "confirming", b"confirming", "failed", b"failed", "finalised", b"finalised", "finalising", b"finalising", "front_size", b"front_size", "generation", b"generation", "hypervolume", b"hypervolume", "max_evaluations", b"max_evaluations", "proposed", b"proposed", "requested", b"requested", "running", b"running", "succeeded", b"succeeded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_evaluations: _TypeAlias = _typing.Literal["max_evaluations"]  # noqa: Y015
     _WhichOneofArgType__max_evaluations: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations"]  # noqa: Y015
@@ -478,6 +522,7 @@ class Candidate(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     PROPOSED_SECONDS_FIELD_NUMBER: _builtins.int
     FINISHED_SECONDS_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id, for example "c0123456789ab"."""
     number: _builtins.int
@@ -540,6 +585,10 @@ class Candidate(_message.Message):
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """All attempts at all its tasks."""
 
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
+        """Where each of its tasks stands, at most one of a kind."""
+
     def __init__(
         self,
         *,
@@ -564,16 +613,43 @@ class Candidate(_message.Message):
         failure: _builtins.str = ...,
         proposed_seconds: _builtins.float = ...,
         finished_seconds: _builtins.float | None = ...,
+        tasks: _abc.Iterable[Global___Task] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_finished_seconds", b"_finished_seconds", "finished_seconds", b"finished_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_finished_seconds", b"_finished_seconds", "arch", b"arch", "artifacts", b"artifacts", "attempts", b"attempts", "environment", b"environment", "errors", b"errors", "failure", b"failure", "finished_seconds", b"finished_seconds", "generation", b"generation", "genes", b"genes", "history", b"history", "id", b"id", "metrics", b"metrics", "number", b"number", "objectives", b"objectives", "on_front", b"on_front", "operators", b"operators", "parents", b"parents", "proposed_seconds", b"proposed_seconds", "state", b"state", "timings", b"timings", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_finished_seconds", b"_finished_seconds", "arch", b"arch", "artifacts", b"artifacts", "attempts", b"attempts", "environment", b"environment", "errors", b"errors", "failure", b"failure", "finished_seconds", b"finished_seconds", "generation", b"generation", "genes", b"genes", "history", b"history", "id", b"id", "metrics", b"metrics", "number", b"number", "objectives", b"objectives", "on_front", b"on_front", "operators", b"operators", "parents", b"parents", "proposed_seconds", b"proposed_seconds", "state", b"state", "tasks", b"tasks", "timings", b"timings", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__finished_seconds: _TypeAlias = _typing.Literal["finished_seconds"]  # noqa: Y015
     _WhichOneofArgType__finished_seconds: _TypeAlias = _typing.Literal["_finished_seconds", b"_finished_seconds"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__finished_seconds) -> _WhichOneofReturnType__finished_seconds | None: ...
 
 Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class Task(_message.Message):
+    """One task of a candidate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    kind: Global___TaskKind.ValueType
+    """What it does."""
+    state: Global___TaskState.ValueType
+    """Where it stands."""
+    def __init__(
+        self,
+        *,
+        kind: Global___TaskKind.ValueType = ...,
+        state: Global___TaskState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Task: _TypeAlias = Task  # noqa: Y015
 
 @_typing.final
 class ObjectiveValue(_message.Message):
@@ -657,7 +733,7 @@ class Attempt(_message.Message):
     ended_seconds: _builtins.float
     """When it ended."""
     outcome: _builtins.str
-    """"running", "succeeded", or a reason of docs/protocol.md section 7 ("OutOfMemory")."""
+    """"running", "succeeded", "ignored" (it came too late), or a reason of docs/protocol.md section 7 ("OutOfMemory")."""
     message: _builtins.str
     """What happened, for people. Shortened where a candidate would be over the bound of a message."""
     def __init__(
@@ -1707,7 +1783,7 @@ class RequestTaskRequest(_message.Message):
     candidate_id: _builtins.str
     """The candidate."""
     kind: Global___TaskKind.ValueType
-    """finalise (again, after it failed), explain or refine."""
+    """explain or refine; evaluate, finalise or confirm again after it has failed for good (docs/protocol.md section 3)."""
     parameters_json: _builtins.bytes
     """A JSON object, at most 64 KiB; empty: none. Names depend on the kind."""
     def __init__(
