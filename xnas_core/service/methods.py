@@ -17,7 +17,6 @@ from xnas_core.service.interface import Caller, Manifest, SearchBackend, Verb
 from xnas_core.service.lineages import lineage
 from xnas_core.service.streaming import Recheck, watch
 from xnas_core.service.values import MAX_PARAMETERS_BYTES
-from xnas_core.tasks import TaskKind
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
