@@ -128,6 +128,7 @@ class Operator:
             settings.namespaces,
             searches.observe,
             self.heartbeats.register("searches", _LISTING_LIMIT_SECONDS).beat,
+            searches.were_listed,
         )
         async with AsyncExitStack() as stack:
             await listener.start()

@@ -110,7 +110,7 @@ class SearchController:
                 for task in (living, tending, gone):
                     task.cancel()
                 results = await asyncio.gather(living, tending, gone, return_exceptions=True)
-                await self._end_session(drain=self.known.gone.is_set())
+                await self._end_session()
             for result in results:
                 if isinstance(result, Exception):
                     raise result
@@ -144,7 +144,7 @@ class SearchController:
             except (KubeError, XnasError) as error:
                 self._meet(Trouble(error.reason, str(error)))
             finally:
-                await self._end_session(drain=False)
+                await self._end_session()
             if asyncio.get_running_loop().time() - began > 2 * pace.longest_wait:
                 wait = pace.first_wait
             with contextlib.suppress(TimeoutError):
@@ -310,10 +310,10 @@ class SearchController:
         ttl = spec.ttl_seconds_after_finished if spec is not None else None
         return None if ttl is None else max(0.0, finished_at + ttl - self._around.now().timestamp())
 
-    async def _end_session(self, *, drain: bool) -> None:
+    async def _end_session(self) -> None:
         session, self.known.session = self.known.session, None
         if session is not None:
-            await session.close(drain=drain)
+            await session.close(deleted=self.known.gone.is_set())
             if session.busy:
                 # It holds events that were not made durable: nobody may be shown them.
                 self.feed.engine = None

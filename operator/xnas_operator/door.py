@@ -31,6 +31,9 @@ class ClusterDoor:
         identity = await self._identities.resolve(metadata)
         controller = self._searches.by_uid(identity.search_uid)
         session = controller.session if controller is not None else None
+        gone = self._searches.listed if controller is None else controller.known.gone.is_set()
+        if gone:
+            raise CallRefusedError("permissionDenied", "the search was deleted")
         if session is None or session.desk is None:
             raise CallRefusedError("unavailable", "the search is not being served at the moment; connect again later")
         return Admission(session.desk.service, identity.evaluator)

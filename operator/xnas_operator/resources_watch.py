@@ -34,15 +34,22 @@ class ResourcesWatch:
     Args:
         namespaces: those to watch; empty: all.
         alive: called after each listing that the watch had kept up with.
+        listed: called after each listing, when all of it was observed.
     """
 
     def __init__(
-        self, kube: KubeClient, namespaces: Sequence[str], observe: Observe, alive: Callable[[], None]
+        self,
+        kube: KubeClient,
+        namespaces: Sequence[str],
+        observe: Observe,
+        alive: Callable[[], None],
+        listed: Callable[[], None] = lambda: None,
     ) -> None:
         self._kube = kube
         self._namespaces = tuple(namespaces)
         self._observe = observe
         self._alive = alive
+        self._on_listed = listed
         self._heard: dict[str, int] = {}
         self._listed: dict[str, int] = {}
         self._stop = threading.Event()
@@ -116,6 +123,7 @@ class ResourcesWatch:
         self._listed = {item["metadata"]["uid"]: _version(item) for item in items}
         for item in items:
             self._observe(None, item)
+        self._on_listed()
 
 
 def _version(body: JsonObject) -> int:

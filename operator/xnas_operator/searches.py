@@ -32,6 +32,8 @@ class Searches:
         self._jobs: _Known = {}
         self._pods: _Known = {}
         self._closing = False
+        self.listed = False
+        """Whether every search was heard of once, so that one that is not known is not there."""
 
     # --- what is heard --------------------------------------------------------------------------------------------
 
@@ -49,6 +51,10 @@ class Searches:
             self._begin(body)
         elif controller is not None and _newer(body, controller.known.body):
             controller.observe(body)
+
+    def were_listed(self) -> None:
+        """Every search that there is was observed."""
+        self.listed = True
 
     def saw_job(self, kind: str, job: JsonObject) -> None:
         """Take a watch event about a Job of ours."""

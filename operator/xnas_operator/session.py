@@ -216,11 +216,11 @@ class SearchSession:
         self._spent = []
         await self._remove([*spent_checkpoints(whole), *states])
 
-    async def close(self, *, drain: bool) -> None:
-        """Let evaluators go (`drain`), or tell them to look for the server again."""
+    async def close(self, *, deleted: bool) -> None:
+        """Let evaluators go where the search was deleted; else tell them to look for the server again."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
         if self.desk is not None:
-            await self.desk.close(5.0 if drain else 0.5, drain=drain)
+            await self.desk.close(0.5, drain=False, deleted=deleted)

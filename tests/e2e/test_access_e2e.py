@@ -22,6 +22,7 @@ GOOD: dict[str, Any] = {
     "searchSpace": {"name": "nas-bench-201"},
     "dataset": {"name": "digits"},
     "objectives": [{"name": "accuracy", "direction": "maximize"}],
+    "limits": {"maxEvaluations": 8},
 }
 
 # What is changed in GOOD, and whether a CEL rule says so (whose sentence `xnas validate` prints too) or the schema.
@@ -33,11 +34,12 @@ BAD: list[tuple[str, dict[str, Any], bool]] = [
     ("bounds crossed", {"constraints": [{"metric": "parameters", "min": 2, "max": 1}]}, True),
     ("nesterov without momentum", {"training": {"optimizer": {"momentum": 0, "nesterov": True}}}, True),
     ("warm-up longer than training", {"training": {"epochs": 1, "schedule": {"warmupEpochs": 2}}}, True),
-    ("sample larger than population", {"algorithm": {"populationSize": 4, "sampleSize": 5}}, True),
+    ("sample larger than population", {"algorithm": {"name": "regularizedEvolution", "populationSize": 4, "sampleSize": 5}}, True),
     ("benchmark beside data", {"benchmark": {"table": "/t.csv"}}, True),
     ("a method twice", {"explanations": {"methods": ["saliency", "saliency"]}}, True),
     ("an objective twice", {"objectives": [{"name": "a", "metric": "loss", "direction": "minimize"}] * 2}, True),
-    ("no limit at all", {"limits": {"maxEvaluations": 0}}, False),
+    ("no limit at all", {"limits": {}}, True),
+    ("no evaluation", {"limits": {"maxEvaluations": 0}}, False),
     ("population of one", {"algorithm": {"populationSize": 1}}, False),
     ("unknown algorithm", {"algorithm": {"name": "annealing"}}, False),
     ("negative seed", {"seed": -1}, False),

@@ -121,7 +121,9 @@ class Plant:
 
         async def feed() -> None:
             async for event in self.kube.watch(SEARCHES):
-                if event.type != "SYNCED":
+                if event.type == "SYNCED":
+                    searches.were_listed()
+                else:
                     searches.observe(event.type, event.object)
 
         tasks = [asyncio.create_task(feed()), asyncio.create_task(watches[0].run())]

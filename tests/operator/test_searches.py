@@ -286,8 +286,12 @@ async def test_deleted_while_running_nothing_is_left(plant: Plant) -> None:
     async with plant.operator() as searches:
         plant.api.create(manifest(**LONG))
         await finished(plant, 1)
+        evaluators = plant.kubelet.processes()
         plant.api.delete("architecturesearches", "team", "one")
         await until(lambda: not plant.api.items("jobs") and not plant.api.items("pods"))
+        # They need not wait for an acknowledgement that nobody will give.
+        ends = await asyncio.gather(*evaluators, return_exceptions=True)
+        assert any("the search was deleted" in str(end) for end in ends), ends
         await until(lambda: not list(searches))
     assert plant.stores, "artifacts stay: retention is Retain"
     assert next(iter(plant.stores.values())).objects

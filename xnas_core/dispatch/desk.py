@@ -82,19 +82,22 @@ class SearchDesk:
         """Let time pass; call once, in the event loop."""
         self._spawn(self._keep_time())
 
-    async def close(self, grace: float, *, drain: bool = True) -> None:
+    async def close(self, grace: float, *, drain: bool = True, deleted: bool = False) -> None:
         """End all streams.
 
         Args:
             grace: seconds that evaluators get to end their streams.
             drain: the search is over, so evaluators end too; otherwise they look for the server again.
+            deleted: nobody wants anything of the search any more: evaluators drop what they do, and end.
         """
         for stream in self._service.streams():
-            if drain:
+            if deleted:
+                stream.close(grpc.StatusCode.PERMISSION_DENIED, "the search was deleted")
+            elif drain:
                 stream.send(m.Drain(0.0))
             else:
                 stream.close(grpc.StatusCode.UNAVAILABLE, "the server is stopping; connect again later")
-        if drain and self._service.streams():
+        if drain and not deleted and self._service.streams():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     self._service.empty.clear()

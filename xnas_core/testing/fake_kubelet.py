@@ -63,6 +63,10 @@ class FakeKubelet:
         status = {"phase": "Failed", "containerStatuses": [{"name": "evaluator", "state": state}]}
         self.api.set_status("pods", namespace, pod, status)
 
+    def processes(self) -> list[asyncio.Task[None]]:
+        """Return the tasks of all evaluators: each ends as its evaluator does, with its error."""
+        return list(self._tasks.values())
+
     async def evict(self, pod: str) -> None:
         """Evict a pod: the condition, the drain, the deletion."""
         item = next(item for item in self.api.items("pods") if _name(item) == pod)
