@@ -10,6 +10,7 @@ from xnas_core.cli.cluster.commands import list as list_
 from xnas_core.cli.cluster.options import SectionedCommand
 from xnas_core.cli.commands import (
     candidate,
+    compare,
     evaluator,
     export,
     front,
@@ -57,8 +58,8 @@ def _options(context: typer.Context, verbose: Verbose = 0, log_format: Logs = No
 
 
 _MODULES = (
-    init, validate, plan, run, submit, list_, front, candidate, lineage, report, export, get, suspend, resume, scale,
-    logs, delete, evaluator, version,
+    init, validate, plan, run, submit, list_, front, candidate, lineage, report, compare, export, get, suspend,
+    resume, scale, logs, delete, evaluator, version,
 )  # fmt: skip
 for module in _MODULES:
     name = module.__name__.rpartition(".")[2]

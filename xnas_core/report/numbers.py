@@ -31,8 +31,11 @@ def with_error(value: float | None, error: float | None, unit: str = "1") -> str
 
 
 def signed(value: float, figures: int = 2) -> str:
-    """Return a number with its sign and so many figures: "+0.12", "−0.0040"."""
-    return ("−" if value < 0 else "+") + f"{abs(value):#.{figures}g}".removesuffix(".")
+    """Return a number with its sign and so many figures, at most seven decimals: "+0.12", "−0.0040", "+0.000037"."""
+    size = abs(value)
+    decimals = 2 if size == 0 else min(7, max(0, figures - 1 - math.floor(math.log10(size))))
+    text = f"{size:.{decimals}f}"
+    return ("−" if value < 0 and float(text) else "+") + (number(size) if size >= 9_999.5 else text)
 
 
 def share(part: float) -> str:

@@ -55,6 +55,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         number=numbers.number,
         correlation=lambda rho: f"{rho:+.2f}".replace("-", "−"),
+        signed=numbers.signed,
         p_value=numbers.p_value,
         tick=numbers.tick,
         duration=numbers.duration,
