@@ -289,8 +289,10 @@ class SearchController:
         end = session.engine.finished
         fresh = self.known.report_uri is None
         if fresh:
-            await session.publish()
-            self.known.report_uri = self._uris[1]
+            if await session.publish():
+                self.known.report_uri = self._uris[1]
+            else:
+                await self._tell("Warning", "ReportFailed", "the report could not be made; the operator's log says why")
         self.known.wants_evaluators = False
         if session.desk is not None:
             for evaluator in session.desk.evaluators():

@@ -201,8 +201,8 @@ class SearchSession:
         except StoreError as error:
             _log.warning("could not remove objects that are not needed any more", count=len(spent), error=str(error))
 
-    async def publish(self) -> None:
-        """Write tables and report, and remove what the retention rule gives up.
+    async def publish(self) -> bool:
+        """Write tables and report, and remove what the retention rule gives up; return whether they were written.
 
         Raises:
             StoreError: one could not be stored.
@@ -210,11 +210,19 @@ class SearchSession:
         if self.engine is None:
             raise RuntimeError("the search was not accepted")
         shown = await self._feed.view()
-        await asyncio.to_thread(publish, shown, self.store)
+        written = True
+        try:
+            await asyncio.to_thread(publish, shown, self.store)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  a fault of ours in a table or picture must not keep a search from its end
+            _log.exception("the report could not be made; the search is complete without it")
+            written = False
         whole = view(self.engine, self.identity.name)
         states = [key for candidate in whole.candidates for key in spent_states(candidate)]
         self._spent = []
         await self._remove([*spent_checkpoints(whole), *states])
+        return written
 
     async def close(self, *, deleted: bool) -> None:
         """Let evaluators go where the search was deleted; else tell them to look for the server again."""

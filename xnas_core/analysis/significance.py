@@ -41,7 +41,7 @@ class ExactTest:
     def __init__(self, everyone: Integers, scored: int, members: int) -> None:
         kinds, self._kind = np.unique(everyone, return_inverse=True)
         rows = [two_sided(int(k), scored, members) for k in kinds]
-        self._start = np.concatenate(([0], np.cumsum([len(row) for row in rows])))[:-1][self._kind]
+        self._start = np.concatenate(([0], np.cumsum([len(row) for row in rows], dtype=np.int64)))[:-1][self._kind]
         self._table = np.concatenate(rows) if rows else np.ones(1)
 
     def p_values(self, front: Integers) -> Floats:
