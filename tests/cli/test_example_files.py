@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from xnas_core.api import load_search, validate_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.yaml"))
+ON_CLUSTERS = sorted((EXAMPLES / "cluster").glob("*.yaml"))
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
 
 
@@ -18,9 +20,12 @@ def test_all_examples_are_there() -> None:
     assert {path.stem for path in FILES} >= {
         "quickstart", "fashion-mnist", "cifar10", "tabular", "mobile", "graph-only",
     }  # fmt: skip
+    assert {path.stem for path in ON_CLUSTERS} >= {
+        "gpu-pool", "volume-data", "s3-data", "kueue", "tabular-volume", "suspended",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", [*FILES, *ON_CLUSTERS], ids=lambda path: path.stem)
 def test_example_is_valid_and_named_after_its_file(file: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(file, tmp_path))
     # The table is not part of the project; whoever runs the example puts it beside the file.
@@ -28,7 +33,10 @@ def test_example_is_valid_and_named_after_its_file(file: Path, tmp_path: Path) -
     assert validate_file(copy) == []
     assert load_search(copy).metadata.name == file.stem
     text = file.read_text(encoding="utf-8")
-    assert f"# xnas run examples/{file.name} --output runs/{file.stem}\n" in text
+    if file in FILES:
+        assert f"# xnas run examples/{file.name} --output runs/{file.stem}\n" in text
+    else:
+        assert re.search(rf"^# kubectl apply (-n team-a )?-f examples/cluster/{file.name}$", text, re.MULTILINE)
     assert max(map(len, text.splitlines())) <= 120
 
 
