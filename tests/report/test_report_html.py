@@ -88,7 +88,7 @@ def test_words_and_numbers_are_those_of_the_view(sample: SampleSearch, page: str
     for identity in view.front:
         assert f'id="card-{identity}"' in page
         assert f'id="lineage-{identity}"' in page
-    assert page.count('loading="lazy"') == 2 * len(view.front)
+    assert page.count('loading="lazy"') == 3 * len(view.front)
 
 
 def test_the_data_hold_every_candidate_and_the_front(sample: SampleSearch, page: str) -> None:

@@ -17,6 +17,7 @@ import moocore
 import numpy as np
 
 from xnas_core.api.spec import ArchitectureSearchSpec
+from xnas_core.artifacts.keys import SIDE_BY_SIDE, explanation
 from xnas_core.objectives import to_minimise
 from xnas_core.plugins import PluginKind, load
 from xnas_core.search.view import (
@@ -306,9 +307,9 @@ def _finalise(run: _Run, *, explained: bool) -> None:
             metrics["test_accuracy"], errors["test_accuracy"] = test, math.sqrt(test * (1 - test) / 10_000)
             metrics["completeness_delta"] = 0.0021
             prefix = attempt_prefix(record.id, TaskKind.FINALISE, 1)
-            for offset, method in enumerate(_METHODS):
-                key = f"{prefix}explanations/{method}.png"
-                run.contents[key] = panel(index * 2 + offset)
+            for offset, name in enumerate((*(explanation(method, ".png") for method in _METHODS), SIDE_BY_SIDE)):
+                key = prefix + name
+                run.contents[key] = panel(index * 3 + offset)
                 artifacts.append(_stored(key, run.contents[key]))
             end = _START + _SECONDS * len(run.records)
             history.append(AttemptRecord(TaskKind.FINALISE, 1, "evaluator-0", end, end + 3, "succeeded", ""))

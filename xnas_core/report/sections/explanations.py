@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from xnas_core.artifacts.keys import SIDE_BY_SIDE
 from xnas_core.report.material import Material, Section
 from xnas_core.report.numbers import number
 from xnas_core.report.pages import fragment
@@ -21,6 +22,7 @@ from xnas_core.search.view import CandidateRecord
 from xnas_core.tasks import TaskKind
 
 _PANEL = re.compile(r"/explanations/([^/]+)\.png$")
+_TOGETHER = SIDE_BY_SIDE.removeprefix("explanations/").removesuffix(".png")
 
 Part = Callable[[Material, CandidateRecord], Markup | None]
 
@@ -38,13 +40,15 @@ class Explained:
 
 
 def attributions(material: Material, record: CandidateRecord) -> Markup | None:
-    """Return the attribution panels, one for each method; None where the candidate has none."""
-    panels = [
-        (found.group(1), material.pictures.embed(artifact.key))
-        for artifact in record.artifacts
-        if (found := _PANEL.search(artifact.key))
-    ]
-    return fragment("attributions.html.j2", record=record, panels=panels) if panels else None
+    """Return the picture of all methods side by side, and one panel for each; None where the candidate has none."""
+    found = {match.group(1): artifact.key for artifact in record.artifacts if (match := _PANEL.search(artifact.key))}
+    if not found:
+        return None
+    # Asked for first: where room is short, the comparison says most.
+    together = found.pop(_TOGETHER, None)
+    comparison = material.pictures.embed(together) if together else None
+    panels = [(method, material.pictures.embed(key)) for method, key in found.items()]
+    return fragment("attributions.html.j2", record=record, comparison=comparison, panels=panels)
 
 
 PARTS: tuple[Part, ...] = (attributions,)
