@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from xnas_core.cli import exit_codes
-from xnas_core.cli.cluster.commands import delete, get, logs, resume, scale, submit, suspend
+from xnas_core.cli.cluster.commands import artifacts, delete, get, logs, resume, retry, scale, submit, suspend, watch
 from xnas_core.cli.cluster.commands import list as list_
 from xnas_core.cli.cluster.options import SectionedCommand
 from xnas_core.cli.commands import (
@@ -31,6 +31,11 @@ A first search:
   xnas init search.yaml
   xnas run search.yaml --output runs/first
   xnas front runs/first
+
+\b
+On a cluster:
+  xnas submit search.yaml
+  xnas watch first
 
 {exit_codes.TABLE}"""
 
@@ -58,8 +63,8 @@ def _options(context: typer.Context, verbose: Verbose = 0, log_format: Logs = No
 
 
 _MODULES = (
-    init, validate, plan, run, submit, list_, front, candidate, lineage, report, compare, export, get, suspend,
-    resume, scale, logs, delete, evaluator, version,
+    init, validate, plan, run, submit, list_, watch, front, candidate, lineage, artifacts, report, compare, export,
+    get, suspend, resume, scale, retry, logs, delete, evaluator, version,
 )  # fmt: skip
 for module in _MODULES:
     name = module.__name__.rpartition(".")[2]

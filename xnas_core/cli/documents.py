@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xnas_core.artifacts.keys import REPORT
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchView
+
+if TYPE_CHECKING:
+    from xnas_core.cli.tables import Fronted
 
 
 def search_document(view: SearchView, folder: Path | None = None) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def search_document(view: SearchView, folder: Path | None = None) -> dict[str, A
     return document
 
 
-def brief_document(view: SearchView, candidate: CandidateRecord) -> dict[str, Any]:
+def brief_document(view: Fronted, candidate: CandidateRecord) -> dict[str, Any]:
     """Return what tables show of a candidate."""
     return {
         "id": candidate.id,
@@ -89,6 +92,6 @@ def candidate_document(view: SearchView, candidate: CandidateRecord) -> dict[str
     }
 
 
-def _objectives(view: SearchView, candidate: CandidateRecord) -> dict[str, float | None]:
+def _objectives(view: Fronted, candidate: CandidateRecord) -> dict[str, float | None]:
     names = [objective.name for objective in view.spec.objectives]
     return dict(zip(names, candidate.objectives, strict=True))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnas_core.cli.cluster.options import ClusterOptions
+from xnas_core.cli.cluster.options import ClusterOptions, wanted
 from xnas_core.errors import InvalidInputError
 
 _S3 = "s3://"
@@ -61,6 +61,11 @@ def cluster_place(text: str, options: ClusterOptions) -> ClusterPlace:
     return ClusterPlace(namespace or options.namespace, name)
 
 
+def may_be_on_a_cluster(text: str) -> bool:
+    """Return whether the text has the form NAME or NAMESPACE/NAME."""
+    return _NAMED.fullmatch(text) is not None
+
+
 def understand(text: str, options: ClusterOptions, *, cluster: bool) -> Place:
     """Return the place that is meant.
 
@@ -77,8 +82,6 @@ def understand(text: str, options: ClusterOptions, *, cluster: bool) -> Place:
     """
     if text.startswith(_S3):
         return _store_place(text, options)
-    from xnas_core.cli.cluster.options import wanted
-
     if wanted(options):
         return cluster_place(text, options)
     path = Path(text)
@@ -86,7 +89,7 @@ def understand(text: str, options: ClusterOptions, *, cluster: bool) -> Place:
         return FolderPlace(path)
     if path.is_file():
         raise InvalidInputError(f"{text} is a file; give the folder that holds a search")
-    if cluster and _NAMED.fullmatch(text):
+    if cluster and may_be_on_a_cluster(text):
         return cluster_place(text, options)
     return FolderPlace(path)
 

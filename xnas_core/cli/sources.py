@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from xnas_core.cli.places import ClusterPlace, FolderPlace, StorePlace, understand
+from xnas_core.cli.places import ClusterPlace, FolderPlace, StorePlace, may_be_on_a_cluster, understand
 from xnas_core.cli.session import Session
 from xnas_core.errors import InvalidInputError
 
@@ -82,16 +82,16 @@ class FolderSource:
 
     def view(self) -> SearchView:
         """See Source."""
+        from xnas_core.artifacts import keys
         from xnas_core.local import open_search
 
         try:
             return open_search(self.where)
         except InvalidInputError as error:
-            if self.where.exists():
+            if not may_be_on_a_cluster(self.place) or (self.where / keys.SEARCH).is_file():
                 raise
-            raise InvalidInputError(
-                f"{error}; for a search on a cluster set KUBECONFIG, or say -n NAMESPACE with its name"
-            ) from error
+            known = "say -n NAMESPACE with its name" if self.where.exists() else "set KUBECONFIG"
+            raise InvalidInputError(f"{error}; for a search on a cluster {known}") from error
 
     def get(self, key: str) -> bytes:
         """See Source."""

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.cli.ancestry import parents
 from xnas_core.objectives import METRICS
 from xnas_core.report.numbers import with_error
 from xnas_core.search.view import CandidateRecord, SearchView
+
+
+class Fronted(Protocol):
+    """What a table of a front is made from: a `SearchView`, or the part of one."""
+
+    @property
+    def spec(self) -> ArchitectureSearchSpec:
+        """Names the objectives."""
+        ...
+
+    @property
+    def candidates(self) -> tuple[CandidateRecord, ...]:
+        """At least the front's members."""
+        ...
+
+    @property
+    def front(self) -> tuple[str, ...]:
+        """Ids, best first objective first."""
+        ...
+
 
 NARROW = 72
 """Below so many columns a table becomes lines."""
@@ -36,7 +58,7 @@ _VARIANTS = (
 )
 
 
-def front_table(view: SearchView, console: Console, limit: int | None = None) -> RenderableType:
+def front_table(view: Fronted, console: Console, limit: int | None = None) -> RenderableType:
     """Return the front, best first objective first, with as many columns as there is room for.
 
     Args:
@@ -60,7 +82,7 @@ def fits(console: Console, table: Table) -> bool:
     return console.width >= NARROW and console.measure(table, options=unbounded).maximum <= console.width
 
 
-def _front_table(view: SearchView, members: list[CandidateRecord], wanted: _Variant) -> Table:
+def _front_table(view: Fronted, members: list[CandidateRecord], wanted: _Variant) -> Table:
     names = _names(view, members, wanted.extras)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("candidate", no_wrap=True)
@@ -75,7 +97,7 @@ def _front_table(view: SearchView, members: list[CandidateRecord], wanted: _Vari
     return table
 
 
-def objective_values(view: SearchView, candidate: CandidateRecord) -> str:
+def objective_values(view: Fronted, candidate: CandidateRecord) -> str:
     """Return "accuracy 0.97 · introspectability 0.31"."""
     return " · ".join(f"{o.name} {_value(view, candidate, o.name, errors=False)}" for o in view.spec.objectives)
 
@@ -114,14 +136,14 @@ def pairs(console: Console, rows: Mapping[str, str]) -> RenderableType:
     return table
 
 
-def _names(view: SearchView, members: list[CandidateRecord], extras: int) -> list[str]:
+def _names(view: Fronted, members: list[CandidateRecord], extras: int) -> list[str]:
     known = {name for member in members for name in member.metrics}
     wanted = [objective.name for objective in view.spec.objectives]
     extra = [name for name in _EXTRAS[:extras] if name in known]
     return list(dict.fromkeys([*wanted, *extra]))
 
 
-def _value(view: SearchView, candidate: CandidateRecord, name: str, *, errors: bool = True) -> str:
+def _value(view: Fronted, candidate: CandidateRecord, name: str, *, errors: bool = True) -> str:
     place = next((i for i, objective in enumerate(view.spec.objectives) if objective.name == name), None)
     value = candidate.metrics.get(name) if place is None else candidate.objectives[place]
     metric = name if place is None else view.spec.objectives[place].metric_name
@@ -130,7 +152,7 @@ def _value(view: SearchView, candidate: CandidateRecord, name: str, *, errors: b
     return with_error(value, candidate.errors.get(name) if errors else None, unit)
 
 
-def _lines(view: SearchView, member: CandidateRecord, columns: list[str]) -> RenderableType:
+def _lines(view: Fronted, member: CandidateRecord, columns: list[str]) -> RenderableType:
     lines = [Text(member.id, style="bold")]
     lines += [Text(f"  {name} {_value(view, member, name)}") for name in columns]
     return Group(*lines)

@@ -14,7 +14,7 @@ from xnas_core.cli.cluster.options import ClusterOptions
 from xnas_core.cli.cluster.tokens import TokenSource, token_source
 from xnas_core.cli.places import ClusterPlace
 from xnas_core.errors import InvalidInputError, XnasError
-from xnas_core.service.errors import UnauthenticatedError, UnavailableError
+from xnas_core.service.errors import NotFoundError, UnauthenticatedError, UnavailableError
 
 if TYPE_CHECKING:
     from xnas_core.client import SearchClient
@@ -111,9 +111,15 @@ def _through_the_cluster(place: ClusterPlace, options: ClusterOptions) -> Iterat
         token = token_source(kube, options, namespace)
 
         def connect() -> Forwarded:
-            # Another operator may have become the active one since.
-            now = active_operator(kube, options)
-            return forward(kube.access.configuration, now.namespace, now.name, now.port)
+            # Another operator may have become the active one since, or become it just now.
+            for tries_left in (1, 0):
+                now = active_operator(kube, options)
+                try:
+                    return forward(kube.access.configuration, now.namespace, now.name, now.port)
+                except NotFoundError:
+                    if not tries_left:
+                        raise
+            raise AssertionError("the last try returns or raises")
 
         with Tunnel(connect) as tunnel:
             ca_file = tunnel.folder / "ca.crt"

@@ -5,13 +5,13 @@ Takes the verbs get and create on pods/portforward. docs/cluster-commands.md has
 
 from __future__ import annotations
 
-import json
-import re
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from xnas_core.cli.cluster.refusals import refusal
 from xnas_core.errors import XnasError
@@ -19,8 +19,7 @@ from xnas_core.service.errors import DeadlineError, UnavailableError
 
 CONNECT_SECONDS = 15.0
 
-_HANDSHAKE = re.compile(r"Handshake status (\d{3})")
-_BODY = re.compile(r"-\+-\+-\s*b'(\{.*\})\s*(?:\\n)?'\s*$", re.DOTALL)
+_PROTOCOL = "v4.channel.k8s.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +43,14 @@ def forward(configuration: Any, namespace: str, pod: str, port: int, seconds: fl
     Raises:
         XnasError: it is not allowed, there is no such pod, or nobody answers.
     """
-    # A client of its own: the package bends the client that it opens a WebSocket with.
-    from kubernetes import client
-    from kubernetes.client import ApiException
-    from kubernetes.stream import portforward
-
     host = str(configuration.host)
-    api = client.CoreV1Api(client.ApiClient(configuration))
     outcome: list[Any] = []
 
     def connect() -> None:
         try:
-            outcome.append(portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)))
-        except (ApiException, OSError) as error:
-            outcome.append(_explained(host, pod, error))
+            outcome.append(_handshake(configuration, namespace, pod, port))
+        except XnasError as error:
+            outcome.append(error)
 
     # The package has no deadline for a handshake; a thread that hangs in one ends with the process.
     thread = threading.Thread(target=connect, name=f"forward to {pod}", daemon=True)
@@ -67,28 +60,54 @@ def forward(configuration: Any, namespace: str, pod: str, port: int, seconds: fl
         raise DeadlineError(f"the cluster at {host} did not open a way to pod {namespace}/{pod} within {seconds:g} s")
     if isinstance(outcome[0], XnasError):
         raise outcome[0]
-    forwarded = outcome[0]
+    forwarded = _forwarder()(outcome[0], [port])
     opened: socket.socket = forwarded.socket(port)
     opened.setblocking(True)
-    return Forwarded(opened, lambda: forwarded.error(port))
+    return Forwarded(opened, lambda: forwarded.error(port) or forwarded.broken)
 
 
-def _explained(host: str, pod: str, error: Exception) -> XnasError:
-    said = str(getattr(error, "reason", "") or error)
-    status = _HANDSHAKE.search(said)
-    if status is None:
-        return UnavailableError(f"the cluster at {host} can't forward a port to pod {pod}: {said[:300]}")
-    return refusal(host, int(status[1]), _body(said))
+def _handshake(configuration: Any, namespace: str, pod: str, port: int) -> Any:
+    """Return an open WebSocket, with TLS, proxy and login as the kubeconfig says."""
+    from kubernetes.stream import ws_client
+    from websocket import WebSocketBadStatusException, WebSocketException
 
-
-def _body(said: str) -> bytes:
-    """Return the body of a refused handshake, which the package puts into its message as Python writes bytes."""
-    found = _BODY.search(said)
-    if found is None:
-        return b""
-    text = found[1].replace('\\\\"', '\\"').replace("\\'", "'").replace("\\n", "")
+    # The package has no types.
+    package: Any = ws_client
+    host = str(configuration.host)
+    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/portforward"
+    headers = {"sec-websocket-protocol": _PROTOCOL}
+    token = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    if token:
+        headers["authorization"] = token
     try:
-        json.loads(text)
-    except ValueError:
-        return b""
-    return text.encode()
+        return package.create_websocket(configuration, f"ws{host.removeprefix('http')}{path}?ports={port}", headers)
+    except WebSocketBadStatusException as error:
+        body = error.resp_body or b""
+        raise refusal(host, error.status_code, body if isinstance(body, bytes) else str(body).encode()) from error
+    except (WebSocketException, OSError) as error:
+        raise UnavailableError(f"the cluster at {host} can't forward a port to pod {pod}: {error}") from error
+
+
+def _forwarder() -> Any:
+    """Return the package's `PortForward`, which copies in a thread, made to end quietly where a connection breaks."""
+    from kubernetes.stream import ws_client
+    from websocket import WebSocketException
+
+    base: Any = ws_client.PortForward
+
+    class QuietPortForward(base):  # type: ignore[misc]  # the package has no types
+        broken: str | None = None
+
+        def _proxy(self) -> None:
+            try:
+                super()._proxy()
+            except (OSError, ValueError, RuntimeError, WebSocketException) as error:
+                # ValueError: a socket was closed while it was waited for. RuntimeError: a frame that is not understood.
+                self.broken = f"the connection to the cluster broke: {error}"
+            finally:
+                for port in self.local_ports.values():
+                    with contextlib.suppress(OSError):
+                        port.python.close()
+                self.websocket.shutdown()
+
+    return QuietPortForward

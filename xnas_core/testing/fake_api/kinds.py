@@ -70,7 +70,7 @@ PODS = Kind(
     "pods",
     "Pod",
     status=True,
-    subresources=("log",),
+    subresources=("log", "portforward"),
     short_names=("po",),
     fields=("spec.nodeName", "spec.serviceAccountName", "status.phase", "status.podIP"),
 )

@@ -145,6 +145,8 @@ class Operations:
         spec = body.get("spec") or {}
         if target.plural == "tokenreviews":
             status = self.identities.review_token(spec)
+        elif target.plural == "selfsubjectreviews":
+            status = {"userInfo": {"username": user.name, "uid": user.uid, "groups": list(user.groups)}}
         elif target.plural == "selfsubjectaccessreviews":
             status = self.identities.review_access(spec, user)
         else:

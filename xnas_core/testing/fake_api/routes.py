@@ -10,6 +10,7 @@ from xnas_core.testing.fake_api.kinds import Kind
 
 REVIEWS = {
     ("authentication.k8s.io", "tokenreviews"): "TokenReview",
+    ("authentication.k8s.io", "selfsubjectreviews"): "SelfSubjectReview",
     ("authorization.k8s.io", "subjectaccessreviews"): "SubjectAccessReview",
     ("authorization.k8s.io", "selfsubjectaccessreviews"): "SelfSubjectAccessReview",
 }

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from xnas_core.testing.fake_api import routes
+from xnas_core.testing.fake_api import portforward, routes
 from xnas_core.testing.fake_api.answers import ApiError, JsonObject
 from xnas_core.testing.fake_api.faults import Fault, Faults, RecordedRequest
 from xnas_core.testing.fake_api.identities import Identities, User
@@ -32,6 +32,7 @@ class FakeApi:
         requests: all requests to resources so far, in the order of arrival. An apply that creates is two entries,
             patch and create, since RBAC asks for both.
         logs: (namespace, pod) -> what `pods/log` answers.
+        forwards: (namespace, pod, port) -> where `pods/portforward` leads.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class FakeApi:
         self.faults = Faults()
         self.requests: list[RecordedRequest] = []
         self.logs: dict[tuple[str, str], str] = {}
+        self.forwards: dict[tuple[str, str, int], tuple[str, int]] = {}
         self.watches = Watches(self.storage, bookmark_s)
         self._operations = Operations(self.storage, self.identities, self.logs)
         self._runner: web.AppRunner | None = None
@@ -196,6 +198,9 @@ class FakeApi:
         if fault.code:
             raise ApiError(fault.code, fault.message, retry_after_s=fault.retry_after_s)
         self._authorise(record, user)
+        if record.subresource == "portforward":
+            self.storage.get(self.storage.kind("pods"), target.namespace, target.name)
+            return await portforward.serve(request, target.namespace, target.name, self.forwards)
         if record.verb == "watch":
             record.code = 200
             scope = self._operations.scope(target, request.query)
