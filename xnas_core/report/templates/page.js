@@ -176,6 +176,8 @@ function start() {
   familyTree.start();
   addEventListener("hashchange", unfold);
   unfold();
+  // What was not scrolled to has not been decoded yet.
+  addEventListener("beforeprint", () => { for (const image of document.images) image.loading = "eager"; });
   drawAll();
   let width = innerWidth, waiting = 0;
   addEventListener("resize", () => {
