@@ -120,7 +120,7 @@ class Suspect(_Part):
     label: int
     predicted: int
     similarity: float
-    thumbnail: Annotated[str, Field(max_length=8_000)]
+    thumbnail: Annotated[str, Field(max_length=2_600)]
 
 
 class Plane(_Part):

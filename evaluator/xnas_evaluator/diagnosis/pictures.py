@@ -18,10 +18,11 @@ from xnas_evaluator.explain.colours import colour
 from xnas_evaluator.explain.lettering import fit, font
 
 THUMBNAIL = 32
-MAX_ROWS = 24
+MAX_ROWS = 16
 """Classes in the picture of heat maps."""
 _GAP, _INK, _SOFT, _PAPER = 6, (20, 20, 20), (95, 95, 95), (255, 255, 255)
 _TILE, _MAP, _COLUMNS = 104, 46, 6
+_SHADES = 48
 
 
 def thumbnail(image: npt.NDArray[np.uint8]) -> bytes:
@@ -74,11 +75,18 @@ def heat_map_sheet(maps: Mapping[str, npt.NDArray[np.float32]], class_names: Seq
     for row, name in enumerate(names):
         place = (_GAP, 28 + row * (_MAP + _GAP) + _MAP // 2 - 8)
         draw.text(place, fit(name, letters, 120), _INK, letters)
-    return _png(canvas, 256)
+    # Shades of the map's own colours: a palette that follows the picture gives rare dark cells the colour of the text.
+    shades = [tuple(shade) for shade in colour(np.linspace(-1.0, 1.0, _SHADES)).tolist()]
+    return _png(canvas, len(shades), [*shades, *((grey, grey, grey) for grey in (20, 57, 95, 150, 200, 255))])
 
 
-def _png(picture: Image.Image, colours: int) -> bytes:
+def _png(picture: Image.Image, colours: int, palette: Sequence[tuple[int, ...]] = ()) -> bytes:
+    """Return the picture as PNG with the given palette, or with one of so many colours that follows it."""
+    wanted = None
+    if palette:
+        wanted = Image.new("P", (1, 1))
+        wanted.putpalette([value for shade in palette for value in shade])
     buffer = io.BytesIO()
-    quantised = picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    quantised = picture.quantize(colours, Image.Quantize.MEDIANCUT, palette=wanted, dither=Image.Dither.NONE)
     quantised.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from xnas_core.artifacts.keys import SIDE_BY_SIDE
+from xnas_core.report.diagnosis import diagnosis
 from xnas_core.report.material import Material, Section
 from xnas_core.report.numbers import number
 from xnas_core.report.pages import fragment
@@ -51,7 +52,7 @@ def attributions(material: Material, record: CandidateRecord) -> Markup | None:
     return fragment("attributions.html.j2", record=record, comparison=comparison, panels=panels)
 
 
-PARTS: tuple[Part, ...] = (attributions,)
+PARTS: tuple[Part, ...] = (attributions, diagnosis)
 
 
 def section(material: Material) -> Section | None:
