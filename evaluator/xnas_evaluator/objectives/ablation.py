@@ -62,6 +62,7 @@ class Ablation:
         by_zero: what is left out becomes zero, not its mean over the images.
     """
 
+    @torch.inference_mode()
     def __init__(
         self, network: GraphNetwork, images: Tensor, arithmetic: Arithmetic, names: Sequence[str], by_zero: bool
     ) -> None:
@@ -83,6 +84,7 @@ class Ablation:
         centred = _centred(self._scores)
         self._spread = float((centred - centred.mean(0)).square().mean().sqrt())
 
+    @torch.inference_mode()
     def changes(self, groups: Sequence[Sequence[str]]) -> Tensor:
         """Return, for each group of operations left out together, the change of the class scores.
 
@@ -123,7 +125,6 @@ class Ablation:
         return found
 
 
-@torch.inference_mode()
 def live_activations(
     network: GraphNetwork, images: Tensor, arithmetic: Arithmetic, names: Sequence[str], settings: AblationSettings
 ) -> frozenset[str]:

@@ -113,7 +113,7 @@ def _by_captum(
     # Here, since Captum takes a second to import, which searches that do not ask for it need not wait for.
     from captum.metrics import infidelity
 
-    images = samples.images[start:end]
+    images = samples.images[start:end].double()
     random = perturbing.source.take("pixels" if perturbing.removal else "normal", start, end)
 
     def perturb(copies: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,11 +125,16 @@ def _by_captum(
         removed = (values < perturbing.amount).expand_as(copies).to(copies.dtype)
         return removed, copies * (1 - removed)
 
+    def scores(inputs: Tensor) -> Tensor:
+        # All but the network in float64: the fitted value is a small difference of large squares.
+        result: Tensor = network(inputs.float())
+        return result.double()
+
     found: Tensor = infidelity(
-        network,
+        scores,
         perturb,
         images,
-        attributions,
+        attributions.double(),
         target=samples.targets[start:end],
         n_perturb_samples=perturbing.copies,
         max_examples_per_batch=len(images),

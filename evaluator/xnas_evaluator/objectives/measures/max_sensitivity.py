@@ -71,8 +71,9 @@ def sensitivities(
     def perturb(images: Tensor) -> Tensor:
         return images + radius * next(random)[1].to(images.device)
 
-    def explained(images: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
-        return attribute(images[0] if isinstance(images, tuple) else images, target)
+    def explained(images: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor | tuple[Tensor, ...]:
+        # Captum wants a tuple for a tuple: of a tensor it would take the first sample only.
+        return (attribute(images[0], target),) if isinstance(images, tuple) else attribute(images, target)
 
     found: Tensor = sensitivity_max(
         explained,
