@@ -19,8 +19,9 @@ HEAVY = (
     "kubernetes", "urllib3", "minio",
 )  # fmt: skip
 COMMANDS = (
-    "init", "validate", "plan", "run", "submit", "list", "front", "candidate", "lineage", "report", "export", "get",
-    "suspend", "resume", "scale", "logs", "delete", "evaluator", "version",
+    "init", "validate", "plan", "run", "submit", "list", "watch", "front", "candidate", "lineage", "artifacts",
+    "report", "compare", "export", "get", "suspend", "resume", "scale", "retry", "logs", "delete", "evaluator",
+    "version",
 )  # fmt: skip
 
 
@@ -46,6 +47,30 @@ def test_help_of_a_command_imports_nothing_heavy() -> None:
     assert _imported("run", "--help") <= {"pydantic"}
 
 
+@pytest.mark.parametrize("command", ["list", "watch", "front"])
+def test_help_of_commands_for_a_cluster_imports_no_kubernetes(command: str) -> None:
+    assert _imported(command, "--help") <= {"pydantic"}
+
+
+def test_the_options_for_a_cluster_are_listed_apart() -> None:
+    told = xnas("front", "--help").out
+    own, _, cluster = told.partition("Cluster options:")
+    assert "--json" in own
+    assert "--kubeconfig" not in own
+    for option in ("--namespace", "--kubeconfig", "--context", "--address", "--ca-file", "--service-account"):
+        assert option in cluster
+    assert "XNAS_TOKEN" in cluster
+    assert "--address" not in xnas("list", "--help").out
+
+
+def test_kubectl_xnas_is_the_same() -> None:
+    code = "import sys; from xnas_core.cli import kubectl; sys.exit(kubectl(['front', '--help']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[0].startswith("Usage: kubectl xnas front")
+    told = xnas("front", "--help", columns=80).out
+    assert done.stdout.partition("\n")[2].split() == told.partition("\n")[2].split()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example_and_the_exit_codes(command: str) -> None:
     told = xnas(command, "--help")
@@ -60,7 +85,7 @@ def test_help_lists_all_commands() -> None:
     assert [line.split()[0] for line in listed[: len(COMMANDS)]] == list(COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["", "run"])
+@pytest.mark.parametrize("command", ["", "run", "front"])
 def test_help_fits_forty_columns(command: str) -> None:
     told = xnas_on_terminal(*([command] if command else []), "--help", columns=40)
     # The column of descriptions is at least ten wide, whatever the names of options leave.

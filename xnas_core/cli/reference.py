@@ -27,8 +27,17 @@ document on standard output, errors included: `{"error": sentence, "reason": wor
 |---|---|
 | `XNAS_DATA` | folder with data sets |
 | `XNAS_CACHE` | folder for decoded data; otherwise `xnas` in the user's cache folder |
-| `XNAS_TOKEN` | token for `xnas evaluator`, in place of `--token-file` |
+| `XNAS_TOKEN` | token for `xnas evaluator`, in place of `--token-file`; token for the operator, in place of `--token` |
+| `KUBECONFIG` | the cluster, in place of `--kubeconfig` |
+| `XNAS_SERVICE_ACCOUNT` | in place of `--service-account` |
+| `XNAS_OPERATOR_NAMESPACE` | in place of `--operator-namespace` |
+| `XNAS_ADDRESS`, `XNAS_CA_FILE` | in place of `--address`, `--ca-file` |
+| `XNAS_S3_ENDPOINT`, `XNAS_S3_REGION`, `XNAS_S3_CA_FILE` | the store of a SEARCH that is `s3://BUCKET/PREFIX` |
+| `XNAS_S3_ACCESS_KEY`, `XNAS_S3_SECRET_KEY` | its keys |
 | `NO_COLOR` | no colours |
+
+SEARCH is the output folder of `xnas run`, or `NAMESPACE/NAME` on a cluster, or `s3://BUCKET/PREFIX` in a store; see
+[cluster-commands.md](cluster-commands.md).
 
 A progress display is drawn only where standard error is a terminal; elsewhere, and with `-v`, a run logs one line at
 each turning point.

@@ -46,8 +46,9 @@ class ClusterOptions:
 
 
 def _option(*names: str, about: str, metavar: str, envvar: str | None = None) -> Any:
+    # Names of variables are too long for a narrow column: docs/cli.md lists them.
     return typer.Option(
-        *names, metavar=metavar, help=about, envvar=envvar, show_default=False, show_envvar=envvar is not None,
+        *names, metavar=metavar, help=about, envvar=envvar, show_default=False, show_envvar=False,
         rich_help_panel=SECTION,
     )  # fmt: skip
 
@@ -66,7 +67,7 @@ _OPERATOR: dict[str, Any] = {
     "operator_namespace": Annotated[
         str | None,
         _option(
-            "--operator-namespace", metavar="NAMESPACE", about="Where the operator runs; else it is looked for.",
+            "--operator-namespace", metavar="NAME", about="Where the operator runs; else it is looked for.",
             envvar="XNAS_OPERATOR_NAMESPACE",
         ),
     ],
@@ -89,7 +90,7 @@ _OPERATOR: dict[str, Any] = {
     ],
     "token": Annotated[
         str | None,
-        _option("--token", metavar="TOKEN", about="Of the audience xnas; others may see it.", envvar="XNAS_TOKEN"),
+        _option("--token", metavar="TOKEN", about="Of the audience xnas; better in XNAS_TOKEN.", envvar="XNAS_TOKEN"),
     ],
     "token_file": Annotated[
         Path | None, _option("--token-file", metavar="FILE", about="The same from a file, read again when needed.")
@@ -97,7 +98,7 @@ _OPERATOR: dict[str, Any] = {
     "service_account": Annotated[
         str | None,
         _option(
-            "--service-account", metavar="[NAMESPACE/]NAME", about="Make a token of this account.",
+            "--service-account", metavar="NAME", about="Make a token of this account, or NAMESPACE/NAME.",
             envvar="XNAS_SERVICE_ACCOUNT",
         ),
     ],

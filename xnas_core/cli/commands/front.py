@@ -19,7 +19,7 @@ EXAMPLE = """Example:
 def front(context: typer.Context, search: SearchPlace, as_json: AsJson = False) -> None:
     """Show the Pareto front of a search: the candidates that no other one beats in every objective.
 
-    Works at any time, also while the search runs. The whole table is front.csv in the folder, or among the artifacts.
+    Works at any time, also while the search runs. An output folder has the whole table in front.csv.
     """
     from xnas_core.cli.documents import search_document
     from xnas_core.cli.sources import opened
