@@ -134,12 +134,13 @@ def study(population: Population, seed: int, largest: int = LARGEST) -> MotifStu
 
 
 def free_between(genes: Sequence[int], neighbours: Sequence[frozenset[int]]) -> tuple[int, ...] | None:
-    """Return the fewest other genes that connect these; None where nothing does. Of equals the first in order."""
+    """Return the fewest other genes that connect these, nearest to their middle; None where nothing does."""
     others = [g for g in range(len(neighbours)) if g not in genes]
+    middle = sum(genes) / len(genes)
     for count in range(len(others) + 1):
-        for chosen in itertools.combinations(others, count):
-            if _connected({*genes, *chosen}, neighbours):
-                return chosen
+        found = [c for c in itertools.combinations(others, count) if _connected({*genes, *c}, neighbours)]
+        if found:
+            return min(found, key=lambda chosen: (sum(abs(g - middle) for g in chosen), chosen))
     return None
 
 

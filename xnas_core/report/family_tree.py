@@ -17,13 +17,15 @@ from xnas_core.objectives import to_minimise
 from xnas_core.report.data import ReportData
 from xnas_core.report.numbers import grouped, number, plural
 from xnas_core.report.plots import diamond, dots
-from xnas_core.report.svg import short, tag
+from xnas_core.report.svg import join, short, tag
 
 LARGEST = 1_500
 """Lines of descent of each kind that are drawn; of those to the front, the nearest to it."""
 WIDTH, HEIGHT = 1_060.0, 460.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 16.0, 14.0, 44.0
 _ROWS = 16
+_ROOMY = 1_200
+"""Candidates up to which ancestors are circles; of more, dots."""
 _LABELS = 24
 
 Place = tuple[float, float]
@@ -35,12 +37,14 @@ class FamilyTree:
 
     Attributes:
         places: pixel of each candidate in the picture.
+        dense: ancestors are dots and not circles.
         drawn, lines: lines of descent to the front that are drawn, and that there are.
         others: whether the lines that did not lead to the front are drawn too.
     """
 
     svg: Markup
     places: tuple[Place, ...]
+    dense: bool
     drawn: int
     lines: int
     others: bool
@@ -67,6 +71,7 @@ def draw_tree(data: ReportData, tree: Phylogeny) -> FamilyTree:
     front = frozenset(tree.front)
     plain = [place for i, place in enumerate(places) if i not in tree.ancestral]
     ancestors = [places[i] for i in sorted(tree.ancestral - front)]
+    dense = len(places) > _ROOMY
     label = (
         f"Family tree: {plural(len(places), 'candidate')} in {plural(len(tree.generations), 'generation')}, oldest on "
         f"the left; {grouped(len(tree.ancestral))} of them are on the front or ancestors of a member"
@@ -80,14 +85,16 @@ def draw_tree(data: ReportData, tree: Phylogeny) -> FamilyTree:
         tag("path", class_="descent led", d=_lines(drawn, places)),
         tag("path", class_="descent picked", id="tree-line"),
         tag("path", class_="descent picked near", id="tree-near"),
-        *(tag("circle", class_="ancestor", cx=x, cy=y, r=3.5) for x, y in ancestors[:LARGEST]),
+        dots(ancestors, "dots led")
+        if dense
+        else join(tag("circle", class_="ancestor", cx=x, cy=y, r=3.5) for x, y in ancestors),
         tag("path", class_="member", d="".join(diamond(*places[i], 5.5) for i in sorted(front))),
-        class_="plot tree-plot",
+        class_="plot tree-plot dense" if dense else "plot tree-plot",
         viewBox=f"0 0 {short(WIDTH)} {short(HEIGHT)}",
         role="img",
         aria_label=label,
     )
-    return FamilyTree(svg, places, len(drawn), len(to_front), all_others)
+    return FamilyTree(svg, places, dense, len(drawn), len(to_front), all_others)
 
 
 def tree_places(data: ReportData, tree: Phylogeny) -> tuple[Place, ...]:

@@ -121,15 +121,15 @@ def axis_title(field: Field) -> str:
     return f"{field.name}{unit}{better[field.direction] if field.objective else ''}"
 
 
-def dots(points: Sequence[tuple[float, float]]) -> Markup:
+def dots(points: Sequence[tuple[float, float]], kind: str = "dots") -> Markup:
     """Return the dots as paths of points with round caps: a dozen bytes each, and quick to draw by the thousand.
 
     Of dots that fall on the same two pixels one is drawn, and a path holds at most 500: browsers take much longer
-    for one long path than for several short ones.
+    for one long path than for several short ones. `kind` is the class.
     """
     seen = {(round(px / 2), round(py / 2)): f"M{short(px)} {short(py)}h0" for px, py in points}
     moves = list(seen.values())
-    return join(tag("path", class_="dots", d="".join(moves[at : at + 500])) for at in range(0, len(moves), 500))
+    return join(tag("path", class_=kind, d="".join(moves[at : at + 500])) for at in range(0, len(moves), 500))
 
 
 def diamond(px: float, py: float, r: float) -> str:
