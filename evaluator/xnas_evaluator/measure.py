@@ -194,7 +194,7 @@ def _metrics_seconds(context: DiscardingContext, network: Any, data: Any, number
 
 
 def _explain_seconds(context: DiscardingContext, network: Any, data: Any, numbers: Any) -> float:
-    """Return the seconds of the test split and of the explanations, one sample a class scaled up."""
+    """Return the seconds of the test split, the explanations (one sample a class scaled up) and the diagnosis."""
     from xnas_evaluator.explain.make import make
     from xnas_evaluator.objectives.validation import score
     from xnas_evaluator.training.device_data import DevicePart
@@ -212,7 +212,23 @@ def _explain_seconds(context: DiscardingContext, network: Any, data: Any, number
         seconds, others = 0.0, wanted.methods
     if others:
         seconds += _timed(lambda: make(context, network, data, others, 1))
-    return test + seconds * wanted.samples_per_class
+    return test + seconds * wanted.samples_per_class + _diagnosis_seconds(context, network, data, numbers)
+
+
+def _diagnosis_seconds(context: DiscardingContext, network: Any, data: Any, numbers: Any) -> float:
+    """Return the seconds of the diagnosis: measured whole where that is quick, else on FEW samples and scaled."""
+    from xnas_evaluator.diagnosis.gather import MAX_SAMPLES
+    from xnas_evaluator.diagnosis.make import diagnose
+    from xnas_evaluator.training.device_data import DevicePart
+
+    def few(part: Any) -> Any:
+        return DevicePart(part.images[:FEW], part.labels[:FEW])
+
+    small = replace(data, train=few(data.train), validation=few(data.validation))
+    on_few = _timed(lambda: diagnose(context, network, small, numbers))
+    whole = sum(min(len(part), MAX_SAMPLES) for part in (data.train, data.validation))
+    scaled = on_few * whole / (len(small.train) + len(small.validation))
+    return scaled if scaled > 2 * ENOUGH_SECONDS else _timed(lambda: diagnose(context, network, data, numbers))
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from xnas_evaluator import measure
+from xnas_evaluator.diagnosis import make as diagnosing
 from xnas_evaluator.explain import make as making
 from xnas_evaluator.networks.build import build
 from xnas_evaluator.testing import assignment
@@ -59,4 +60,25 @@ def test_slow_explanations_are_made_once(
     seconds = measure._explain_seconds(context, build(small_graph(), 1), data, numbers)
     assert asked == made
     test = each / min(measure.FEW, len(data.test)) * len(data.test)
-    assert seconds == pytest.approx(test + 2 * (each if made[-1] == 3 else 2 * each))
+    diagnosis = each
+    assert seconds == pytest.approx(test + 2 * (each if made[-1] == 3 else 2 * each) + diagnosis)
+
+
+@pytest.mark.parametrize(("each", "seen"), [(60.0, [32]), (0.1, [32, 96 + 40])])
+def test_a_slow_diagnosis_is_measured_on_few_samples(
+    each: float, seen: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def timed(work: Callable[[], object]) -> float:
+        work()
+        return each
+
+    monkeypatch.setattr(measure, "_timed", timed)
+    monkeypatch.setattr(measure, "FEW", 16)
+    monkeypatch.setattr(diagnosing, "diagnose", lambda *a: sizes.append(len(a[2].train) + len(a[2].validation)))
+    context, data = _context(tmp_path), small_data()
+    numbers = arithmetic("cpu", context.spec.training.precision)
+    seconds = measure._diagnosis_seconds(context, build(small_graph(), 1), data, numbers)
+    assert sizes == seen
+    assert seconds == pytest.approx(each * 136 / 32 if len(seen) == 1 else each)
