@@ -33,10 +33,10 @@ def read_pairs(path: str) -> Pairs:
         raise InvalidInputError(f"the class similarities {path} cannot be read: {error}") from error
     found: Pairs = {}
     for number, row in enumerate(rows, 1):
-        if not row or (number == 1 and len(row) == 3 and _similarity(row[2]) is None):
+        value = _number(row[2]) if len(row) == 3 else None
+        if not row or (number == 1 and len(row) == 3 and value is None):
             continue
-        value = _similarity(row[2]) if len(row) == 3 else None
-        if value is None:
+        if value is None or not math.isfinite(value) or value < 0:
             raise InvalidInputError(
                 f"line {number} of {path} must be class,class,similarity with a finite similarity of 0 or more"
             )
@@ -47,12 +47,11 @@ def read_pairs(path: str) -> Pairs:
     return {pair: value for pair, value in found.items() if len(pair) == 2}
 
 
-def _similarity(text: str) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
 
 
 def from_file(path: str, class_names: Sequence[str]) -> Tensor:
