@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
-from xnas_core.artifacts.keys import STATE
-from xnas_core.errors import IntegrityError, InvalidInputError
+from xnas_core.errors import InvalidInputError
 from xnas_core.graph import Graph
-from xnas_core.tasks import Artifact, TaskKind, TaskResult
-from xnas_evaluator import checkpoints, state
+from xnas_core.tasks import TaskResult
+from xnas_evaluator import checkpoints
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.networks.build import GraphNetwork, build
 from xnas_evaluator.objectives.measure import measure, plan
 from xnas_evaluator.resident import device_data
+from xnas_evaluator.timings import Timings
 from xnas_evaluator.training.device_data import DeviceData
 from xnas_evaluator.training.loop import Trainer
+from xnas_evaluator.training.resumable import fingerprint_of, train
 from xnas_evaluator.training.settings import Arithmetic, arithmetic, prepare
-
-
-class Timings:
-    """Seconds by part of the task."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Add the time spent within to the part."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def evaluate(context: TaskContext) -> TaskResult:
@@ -63,7 +43,8 @@ def evaluate(context: TaskContext) -> TaskResult:
         graph = Graph.from_document(assignment.graph)
         network = check_fit(build(graph, assignment.seed), data)
         trainer = Trainer(network, data, spec.training, assignment.seed, numbers)
-    artifact, resumed = _train(context, trainer, _fingerprint(context, graph, data), timings)
+    fingerprint = fingerprint_of(context, graph.digest, data, spec.training, assignment.seed)
+    artifact, resumed = train(context, trainer, fingerprint, timings)
     with timings.part("metrics_seconds"):
         context.progress(trainer.epoch, spec.training.epochs, "measuring")
         result = measure(context, measured, network, data, numbers, trainer.seconds)
@@ -112,57 +93,3 @@ def environment(context: TaskContext, numbers: Arithmetic) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "precision": str(numbers.dtype).removeprefix("torch."),
     }
-
-
-def _train(context: TaskContext, trainer: Trainer, fingerprint: str, timings: Timings) -> tuple[Artifact | None, int]:
-    """Train to the end; return the last state stored and the epoch that this attempt went on from."""
-    epochs = context.spec.training.epochs
-    with timings.part("state_seconds"):
-        _resume(context, trainer, fingerprint)
-    resumed, artifact = trainer.epoch, None
-    context.progress(resumed, epochs, "training")
-
-    def alive(step: str) -> None:
-        context.progress(trainer.epoch, epochs, step)
-
-    while trainer.epoch < epochs:
-        with timings.part("train_seconds"):
-            report = trainer.run_epoch(alive)
-        # Stored after the last epoch, too: an attempt that is lost while it measures need not train again.
-        with timings.part("state_seconds"):
-            artifact = context.put(STATE, trainer.dump(fingerprint))
-        context.progress(report.epoch, epochs, "", {"train_loss": report.loss, "train_accuracy": report.accuracy})
-    return artifact, resumed
-
-
-def _resume(context: TaskContext, trainer: Trainer, fingerprint: str) -> None:
-    """Go on from the most advanced whole state of earlier attempts that belongs to this training (protocol.md §6.1)."""
-    best: state.TrainingState | None = None
-    for attempt in context.assignment.previous_attempts:
-        data = context.get(TaskKind.EVALUATE, attempt, STATE)
-        if data is None:
-            continue
-        try:
-            found = state.read(data)
-        except IntegrityError:
-            continue
-        if found.header.fingerprint == fingerprint and (best is None or found.header.epoch > best.header.epoch):
-            best = found
-    if best is not None:
-        trainer.restore(best)
-
-
-def _fingerprint(context: TaskContext, graph: Graph, data: DeviceData) -> str:
-    """Return what a state has to have been made from: network, data, split and all settings but threads."""
-    training = context.spec.training.to_document()
-    training.pop("threads", None)
-    dataset = context.spec.dataset
-    parts = [
-        graph.digest,
-        data.digest,
-        training,
-        context.spec.seed,
-        context.assignment.seed,
-        dataset and [dataset.validation_fraction, dataset.training_fraction],
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from xnas_core.api.spec import ExplanationScope, ExplanationsSpec
-from xnas_core.artifacts.keys import RESULT
-from xnas_core.errors import IntegrityError, InvalidInputError
-from xnas_core.tasks import TaskKind, TaskResult, attempt_prefix
-from xnas_evaluator.checkpoints import Checkpoint
+from xnas_core.errors import InvalidInputError
+from xnas_core.tasks import TaskKind, TaskResult
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.diagnosis.make import Diagnosed, diagnose
-from xnas_evaluator.evaluate import Timings, check_fit, environment
+from xnas_evaluator.evaluate import check_fit, environment
 from xnas_evaluator.explain.make import Made, make
 from xnas_evaluator.objectives.validation import score
 from xnas_evaluator.resident import device_data
-from xnas_evaluator.stored_checkpoint import read_checkpoint
+from xnas_evaluator.source_checkpoint import source_checkpoint
+from xnas_evaluator.timings import Timings
 from xnas_evaluator.training.settings import arithmetic, prepare
 
 
@@ -46,7 +45,7 @@ def finalise(context: TaskContext) -> TaskResult:
     with timings.part("data_seconds"):
         data = device_data(spec.dataset, spec.seed, context.cache, context.device)
     with timings.part("load_seconds"):
-        network = check_fit(_checkpoint(context).network, data)
+        network = check_fit(source_checkpoint(context).network, data)
         network = network.to(numbers.device).to(memory_format=numbers.memory_format)
     metrics: dict[str, float] = {}
     errors: dict[str, float] = {}
@@ -86,18 +85,3 @@ def _wanted(kind: TaskKind, spec: ExplanationsSpec, parameters: Mapping[str, Any
         return ExplanationsSpec.model_validate(spec.to_document() | dict(parameters), strict=False)
     except ValueError as error:
         raise InvalidInputError(f"the parameters of explain are wrong: {error}") from error
-
-
-def _checkpoint(context: TaskContext) -> Checkpoint:
-    source = context.assignment.source_attempt
-    if source is None:
-        raise InvalidInputError("the assignment names no source attempt, so there is no trained network to load")
-    prefix = attempt_prefix(context.assignment.candidate_id, TaskKind.EVALUATE, source)
-    result = context.get(TaskKind.EVALUATE, source, RESULT)
-    if result is None:
-        raise IntegrityError(f"{prefix}{RESULT} is not there, so nothing says what its checkpoint should be")
-    try:
-        digests = {a.name: a.sha256 for a in TaskResult.model_validate_json(result).artifacts}
-    except ValueError as error:
-        raise IntegrityError(f"{prefix}{RESULT} is torn or not a result ({error})") from error
-    return read_checkpoint(prefix, digests, lambda name: context.get(TaskKind.EVALUATE, source, name))

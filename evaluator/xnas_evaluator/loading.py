@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xnas_core.errors import InvalidInputError
+from xnas_core.tasks import TaskKind
 from xnas_evaluator.checkpoints import Checkpoint
 from xnas_evaluator.locating import Located, locate, not_kept, trained
 from xnas_evaluator.networks.build import GraphNetwork
@@ -50,7 +51,7 @@ class TrainedNetwork(GraphNetwork):
         return (images.to(self.mean.device, torch.float32) - self.mean) / self.std
 
 
-def load_model(place: str | Path | SearchSource, candidate_id: str) -> TrainedNetwork:
+def load_model(place: str | Path | SearchSource, candidate_id: str, *, refined: bool = False) -> TrainedNetwork:
     """Return a candidate's trained network, on the CPU, in eval mode.
 
     It takes normalised images and gives class scores: `network(network.normalise(images))`. Nothing is unpickled.
@@ -59,6 +60,7 @@ def load_model(place: str | Path | SearchSource, candidate_id: str) -> TrainedNe
         place: the output folder of `xnas run`, or a search on a cluster: `client.search(namespace, name)` of an
             `xnas_core.client.SearchClient`. While the search runs or afterwards.
         candidate_id: for example "c0123456789ab"; the front's are in front.csv.
+        refined: the network after `xnas refine`, the last time if several; else the one that the search scored.
 
     Raises:
         InvalidInputError: the folder holds no search, or the search has no such candidate.
@@ -66,12 +68,13 @@ def load_model(place: str | Path | SearchSource, candidate_id: str) -> TrainedNe
         IntegrityError: a stored object is torn or altered; the message names it.
         XnasError: the search on a cluster can't be read; the sentence says why.
     """
-    return TrainedNetwork(load_checkpoint(locate(place, candidate_id)), candidate_id)
+    kind = TaskKind.REFINE if refined else TaskKind.EVALUATE
+    return TrainedNetwork(load_checkpoint(locate(place, candidate_id), kind), candidate_id)
 
 
-def load_checkpoint(located: Located) -> Checkpoint:
+def load_checkpoint(located: Located, kind: TaskKind = TaskKind.EVALUATE) -> Checkpoint:
     """Return the checkpoint that `load_model` is made from; see there for errors."""
-    source = trained(located)
+    source = trained(located, kind)
     try:
         return read_checkpoint(
             source.prefix, source.digests, lambda name: _object(located.source, source.prefix + name)

@@ -14,6 +14,7 @@ from torch import Tensor
 from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, explanation
 from xnas_core.errors import IntegrityError, InvalidInputError, UnknownNameError
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchView, StoredArtifact
+from xnas_core.tasks import TaskKind
 from xnas_evaluator.datasets.cache import default_cache
 from xnas_evaluator.datasets.load import load
 from xnas_evaluator.explain.stored import read as read_explanation
@@ -68,8 +69,8 @@ def locate(place: str | Path | SearchSource, candidate_id: str) -> Located:
     raise UnknownNameError("candidate", candidate_id, [*known[:_SHOWN], *more], next(iter(close), None))
 
 
-def trained(located: Located) -> Trained:
-    """Return the attempt whose result stands for the candidate.
+def trained(located: Located, kind: TaskKind = TaskKind.EVALUATE) -> Trained:
+    """Return the attempt whose result stands for the candidate, or (`refine`) the last that trained it further.
 
     Raises:
         CheckpointMissingError: it is not trained, or its checkpoint was not kept.
@@ -78,7 +79,9 @@ def trained(located: Located) -> Trained:
     if record.state is not CandidateState.SUCCEEDED:
         why = f"failed ({record.failure})" if record.state is CandidateState.FAILED else "is not trained yet"
         raise CheckpointMissingError(f"{record.id} {why}, so there is no network to load")
-    stored = {artifact.key.rpartition("/")[2]: artifact for artifact in record.artifacts}
+    stored = {a.key.rpartition("/")[2]: a for a in record.artifacts if f"/{kind.value}-" in a.key}
+    if kind is TaskKind.REFINE and CHECKPOINT not in stored:
+        raise CheckpointMissingError(f"{record.id} was not refined; `xnas refine` does that")
     if CHECKPOINT not in stored or CHECKPOINT_MANIFEST not in stored:
         if located.view.spec.benchmark is not None or located.view.spec.dataset is None:
             raise CheckpointMissingError(f"this search trains nothing, so {record.id} has no network to load")

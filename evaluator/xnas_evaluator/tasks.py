@@ -28,6 +28,14 @@ def run(context: TaskContext) -> TaskResult:
         from xnas_evaluator import finalise
 
         return finalise.finalise(context)
+    if kind is TaskKind.REFINE:
+        from xnas_evaluator import refine
+
+        return refine.refine(context)
+    if kind is TaskKind.CONFIRM:
+        from xnas_evaluator import confirm
+
+        return confirm.confirm(context)
     raise InvalidInputError(f"this evaluator cannot carry out tasks of the kind {kind.value!r}; update it")
 
 

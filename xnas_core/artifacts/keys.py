@@ -25,6 +25,8 @@ DIAGNOSIS = "diagnosis.json"
 DIAGNOSIS_TENSORS = "diagnosis.safetensors"
 HEAT_MAPS = "diagnosis/heatmaps.png"
 SUSPECTS = "diagnosis/suspects.png"
+REFINEMENT = "refinement.json"
+CONFIRMATION = "confirmation.json"
 
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
 

@@ -21,6 +21,7 @@ from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.training.batches import batch_bounds, epoch_batches
 from xnas_evaluator.training.device_data import DeviceData
 from xnas_evaluator.training.optimisation import LossScaler, Optimiser, learning_rate
+from xnas_evaluator.training.pairs import pair_matrix
 from xnas_evaluator.training.regulariser import captured, similarity_penalty
 from xnas_evaluator.training.settings import Arithmetic
 
@@ -58,7 +59,6 @@ class Trainer:
         spec: TrainingSpec,
         seed: int,
         arithmetic: Arithmetic,
-        pair_weights: Tensor | None = None,
     ) -> None:
         """Move the network to the device.
 
@@ -68,10 +68,10 @@ class Trainer:
             spec: settings.
             seed: training seed.
             arithmetic: device and precision.
-            pair_weights: (classes, classes) lambdas of the regulariser; 1 when absent.
 
         Raises:
-            InvalidInputError: batch norm can't work with the batch size.
+            InvalidInputError: batch norm can't work with the batch size, or the regulariser names a class that the data
+                have not.
         """
         _check_batch_norm(network, min(spec.batch_size, len(data.train)))
         self.network = network.to(arithmetic.device).to(memory_format=arithmetic.memory_format)
@@ -81,9 +81,16 @@ class Trainer:
         self._spec = spec
         self._seed = seed
         self._arithmetic = arithmetic
-        self._pair_weights = None if pair_weights is None else pair_weights.to(arithmetic.device)
+        regulariser = spec.introspectability_regularizer
+        weights = None if regulariser is None else pair_matrix(regulariser.pairs, data.class_names)
+        self._pair_weights = None if weights is None else weights.to(arithmetic.device)
         self._optimiser = Optimiser(self.network, spec.optimizer)
         self._scaler = LossScaler() if arithmetic.scaled else None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all."""
+        return self._spec.epochs
 
     def run_epoch(self, alive: Callable[[str], None] = lambda _: None) -> EpochReport:
         """Train for one epoch.
