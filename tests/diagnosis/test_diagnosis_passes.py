@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,11 +22,11 @@ from xnas_evaluator.diagnosis import gather as gathering
 from xnas_evaluator.diagnosis.gather import Gathered, Subject, gather
 from xnas_evaluator.diagnosis.heat_maps import block_outputs, heat_maps
 from xnas_evaluator.diagnosis.plane import MAX_SAMPLES, choose, plane
-from xnas_evaluator.finalise import _checkpoint
 from xnas_evaluator.networks.build import GraphNetwork, activation_layers, build
 from xnas_evaluator.objectives import class_means
 from xnas_evaluator.objectives.introspectability import distances_of
 from xnas_evaluator.resident import device_data
+from xnas_evaluator.source_checkpoint import source_checkpoint
 from xnas_evaluator.testing_networks import small_data, small_graph
 from xnas_evaluator.testing_trained import TrainedFolder
 from xnas_evaluator.training.device_data import DeviceData, DevicePart
@@ -54,9 +54,10 @@ class Kept:
 
 
 @torch.inference_mode()
-def keep(network: GraphNetwork, data: DeviceData, part: DevicePart) -> Kept:
+def keep(subject: Subject, part: DevicePart) -> Kept:
+    network, data = subject.network, subject.data
     rows, scores = [], []
-    with captured(network, activation_layers(network)) as outputs:
+    with captured(network, activation_layers(network, subject.layers)) as outputs:
         for index in range(len(part)):
             scores.append(network(data.normalise(part.images[index : index + 1])).double())
             rows.append(torch.cat([output.flatten().double() for output in outputs]))
@@ -80,6 +81,10 @@ def cell_subject() -> Subject:
     return _subject(build(space.graph((0, 1, 3, 2, 0, 4)), 2), small_data(validation=45))
 
 
+def named_subject() -> Subject:
+    return replace(cell_subject(), layers=("stage2", "head.relu"))
+
+
 def _subject(network: GraphNetwork, data: DeviceData) -> Subject:
     network = network.to(memory_format=torch.channels_last).eval()
     return Subject(network, data, NUMBERS, "convolutionsAndActivations")
@@ -90,12 +95,12 @@ def trained_subject(diagnosed_run: TrainedFolder) -> Subject:
     context = diagnosed_run.context(TaskKind.FINALISE)
     assert diagnosed_run.spec.dataset is not None
     data = device_data(diagnosed_run.spec.dataset, diagnosed_run.spec.seed, context.cache, "cpu")
-    return _subject(_checkpoint(context).network, data)
+    return _subject(source_checkpoint(context).network, data)
 
 
 @torch.inference_mode()
 def _check(subject: Subject, part: DevicePart, grouping: Grouping) -> Gathered:
-    found, kept = gather(subject, part, grouping), keep(subject.network, subject.data, part)
+    found, kept = gather(subject, part, grouping), keep(subject, part)
     assert found.positions.tolist() == list(range(len(part)))
     assert found.labels.tolist() == kept.labels.tolist()
     assert found.predictions.tolist() == kept.predictions.tolist()
@@ -121,7 +126,7 @@ def _check(subject: Subject, part: DevicePart, grouping: Grouping) -> Gathered:
 
 
 @pytest.mark.parametrize("grouping", ["trueClass", "predictedClass"])
-@pytest.mark.parametrize("make", [random_subject, cell_subject])
+@pytest.mark.parametrize("make", [random_subject, cell_subject, named_subject])
 def test_a_random_networks_samples_and_classes(make: Callable[[], Subject], grouping: Grouping) -> None:
     subject = make()
     _check(subject, subject.data.validation, grouping)
@@ -192,7 +197,7 @@ def test_the_plane_is_that_of_a_singular_value_decomposition(trained_subject: Su
     found = plane(trained_subject, part, gathered, seed=5)
     assert len(found.points) == min(MAX_SAMPLES, len(part))
     chosen = gathered.positions[choose(len(part), len(found.points), 5)]
-    kept = keep(trained_subject.network, trained_subject.data, DevicePart(part.images[chosen], part.labels[chosen]))
+    kept = keep(trained_subject, DevicePart(part.images[chosen], part.labels[chosen]))
     centred = kept.activations - kept.activations.mean(0)
     left, values, _ = torch.linalg.svd(centred, full_matrices=False)
     variance = values.square() / values.square().sum()

@@ -116,6 +116,10 @@ def test_layers_and_grouping_are_the_searchs() -> None:
     spec = digits_spec(objectives=[accuracy, {**objective, "parameters": parameters}])
     assert (measured(spec).group_by, measured(spec).layers) == ("trueClass", "all")
     assert measured(digits_spec(objectives=[accuracy])).group_by == "predictedClass"
+    named = {"layers": "named", "layerNames": ["stage2", "head.relu"]}
+    assert measured(digits_spec(objectives=[accuracy, {**objective, "parameters": named}])).layers == (
+        "stage2", "head.relu"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": "xnas-diagnosis/9"}'])

@@ -132,7 +132,7 @@ def compute(subject: Subject, settings: IntrospectabilitySettings, seed: int) ->
     points = plane(subject, data.validation, seen, seed)
     document = Diagnosis(
         class_names=names,
-        layers=str(settings.layers),
+        layers=settings.layers if isinstance(settings.layers, str) else ", ".join(settings.layers),
         group_by=settings.group_by,
         validation=Samples(used=len(seen.labels), of=len(data.validation)),
         training=Samples(used=len(trained.labels), of=len(data.train)),
