@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 from xnas_core.artifacts.s3 import S3Store
 from xnas_core.errors import InvalidInputError
+from xnas_core.search.requests import TaskRequest
 from xnas_core.search.view import SearchView
 from xnas_core.service.errors import (
     AlreadyExistsError,
@@ -122,10 +123,9 @@ class ClusterBackend:
     async def request_task(
         self, namespace: str, name: str, candidate: str, kind: TaskKind, parameters: Manifest, caller: Caller
     ) -> None:
-        """See SearchBackend.request_task. Evaluators carry out none of the tasks on demand yet."""
-        del parameters, caller
-        await self._controller(namespace, name)
-        raise InvalidInputError(f"{kind} of {candidate} is not possible: this version has no tasks on demand yet")
+        """See SearchBackend.request_task. The service has asked whether the caller may."""
+        del caller
+        await (await self._controller(namespace, name)).request_task(TaskRequest(kind, candidate, parameters))
 
     async def _controller(self, namespace: str, name: str) -> SearchController:
         controller = self._searches.find(namespace, name)

@@ -19,6 +19,8 @@ from xnas_core.api.status import ConditionReason
 from xnas_core.errors import IntegrityError, LostOwnershipError, StoreError, XnasError
 from xnas_core.search.acceptance import lacking, needs_data
 from xnas_core.search.events import Event
+from xnas_core.search.requests import TaskRequest
+from xnas_core.service.errors import NotFoundError, UnavailableError
 from xnas_core.service.feed import EngineFeed
 from xnas_core.service.values import Standing
 from xnas_core.tasks import DataDescription
@@ -58,6 +60,8 @@ class SearchController:
         self._upkeep = Upkeep(around, self.owner, self.known, self._reader, self.pool, self.feed, self._uris)
         self._artifacts = ArtifactKeeper(around, self.owner, self.identity.root, self.known)
         self._spec_news = asyncio.Event()
+        self._stale = True
+        """Whether tables and report are older than the search."""
 
     @property
     def session(self) -> SearchSession | None:
@@ -95,6 +99,19 @@ class SearchController:
 
     def _standing(self) -> Standing:
         return self._upkeep.shown
+
+    async def request_task(self, request: TaskRequest) -> None:
+        """Ask for a task; return when that is durable. See SearchSession.request.
+
+        Raises:
+            NotFoundError: the search has no such candidate.
+        """
+        session = self.session
+        if session is None or (session.engine is None and self.known.status.get("startTime")):
+            raise UnavailableError(f"the search {self.owner.namespace}/{self.owner.name} is being read; ask again")
+        if session.engine is not None and request.candidate not in session.engine.by_id:
+            raise NotFoundError(f"{self.owner.name!r} has no candidate {request.candidate[:80]!r}")
+        await session.request(request)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -173,23 +190,29 @@ class SearchController:
             await self._accept(session, spec)
         elif session.engine.finished is not None:
             known.report_uri = known.status.get("reportUri")
+        # Nobody knows whether a task's end was published before this process began.
+        tasks = session.engine.ledger.tasks.values() if session.engine is not None else ()
+        self._stale = known.report_uri is None or any(task.requested for task in tasks)
         known.accepted = Finding.true(ConditionReason.ACCEPTED, "the spec was accepted")
         known.trouble = None
         known.dirty.set()
         while True:
             changes = self._changes(session)
-            if session.engine is not None and session.engine.finished is not None and changes is None:
+            nothing_new = changes is None and not len(session.inbox)
+            if session.engine is not None and session.engine.done and nothing_new:
                 await self._finished(session)
                 continue
-            if session.engine is not None and session.engine.suspended and changes is None:
-                await self._next_spec()
+            if session.engine is not None and session.engine.suspended and nothing_new:
+                await self._next_news(session)
                 continue
             await self._run(session, changes)
 
     async def _run(self, session: SearchSession, changes: dict[str, Any] | None) -> None:
         """Run the loop; give it each change of the spec."""
         self.known.wants_evaluators = True
-        self.known.report_uri = None
+        self._stale = True
+        if session.engine is None or session.engine.finished is None or changes is not None:
+            self.known.report_uri = None
         self.known.dirty.set()
         running = asyncio.create_task(session.run(changes))
         try:
@@ -216,6 +239,18 @@ class SearchController:
 
     async def _next_spec(self) -> None:
         await self._spec_news.wait()
+        self._spec_news.clear()
+
+    async def _next_news(self, session: SearchSession) -> None:
+        """Return when the spec changed, or a task was asked for."""
+        news = [asyncio.create_task(self._spec_news.wait()), asyncio.create_task(session.inbox.wait())]
+        try:
+            await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in news:
+                one.cancel()
+            await asyncio.gather(*news, return_exceptions=True)
+        # Whoever called looks at the spec in any case.
         self._spec_news.clear()
 
     def _changes(self, session: SearchSession) -> dict[str, Any] | None:
@@ -283,12 +318,13 @@ class SearchController:
     # --- the end --------------------------------------------------------------------------------------------------
 
     async def _finished(self, session: SearchSession) -> None:
-        """Publish, let the evaluators go, and wait for a changed spec or the end of the resource's time."""
+        """Publish, let the evaluators go, and wait for a changed spec, a task, or the end of the resource's time."""
         if session.engine is None or session.engine.finished is None:
             return
         end = session.engine.finished
-        fresh = self.known.report_uri is None
-        if fresh:
+        stale, self._stale = self._stale, False
+        fresh = stale and self.known.report_uri is None
+        if stale:
             if await session.publish():
                 self.known.report_uri = self._uris[1]
             else:
@@ -301,8 +337,9 @@ class SearchController:
         if fresh:
             await self._tell("Normal" if end.state == "Complete" else "Warning", end.state, end.message)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._time_left(end.time)):
-                await self._next_spec()
+            # A task may have ended long after the search: its result has as much time to be fetched.
+            async with asyncio.timeout(self._time_left(max(end.time, session.engine.watch.last_time))):
+                await self._next_news(session)
                 return
         await self._around.kube.delete(SEARCHES, self.owner.namespace, self.owner.name, uid=self.owner.uid)
         await self._next_spec()

@@ -22,6 +22,7 @@ class EngineFacts:
         preempted_attempts: attempts that ended through no fault of their candidate.
         started_at: seconds since the epoch.
         finished_at: seconds since the epoch; None while the search goes on.
+        late_work: the search has finished, and so many tasks are open that were asked for afterwards or follow from it.
     """
 
     progress: SearchProgress
@@ -33,6 +34,7 @@ class EngineFacts:
     preempted_attempts: int
     started_at: float
     finished_at: float | None
+    late_work: int = 0
 
 
 def engine_facts(engine: Engine) -> EngineFacts:
@@ -50,7 +52,13 @@ def engine_facts(engine: Engine) -> EngineFacts:
         preempted_attempts=engine.ledger.preempted_attempts,
         started_at=engine.started.time,
         finished_at=engine.finished.time if engine.finished else None,
+        late_work=late_work(engine),
     )
+
+
+def late_work(engine: Engine) -> int:
+    """Return how many tasks are open although the search has finished; 0 while it goes on."""
+    return sum(engine.wanted(task) for task in engine.ledger.all_open()) if engine.finished else 0
 
 
 def _front(engine: Engine) -> tuple[FrontMember, ...]:

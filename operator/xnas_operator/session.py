@@ -23,9 +23,12 @@ from xnas_core.report.publish import publish
 from xnas_core.search.acceptance import first_event
 from xnas_core.search.engine import Engine
 from xnas_core.search.events import Event
+from xnas_core.search.inbox import RequestInbox
 from xnas_core.search.loop import LoopOutcome, SearchLoop
 from xnas_core.search.recovery import recover
+from xnas_core.search.requests import TaskRequest, accept, checkpoint_key, gone
 from xnas_core.search.viewing import record, view
+from xnas_core.service.errors import NotBegunError, UnavailableError
 from xnas_core.service.feed import EngineFeed
 from xnas_core.tasks import DataDescription, EvaluationConfig
 
@@ -85,6 +88,8 @@ class SearchSession:
         self._times = times
         self._on_turn = on_turn
         self.engine: Engine | None = None
+        self.inbox = RequestInbox()
+        """Tasks that are asked for: whoever runs the session runs it when there are some."""
         self._feed = feed
         self.desk: SearchDesk | None = None
         self._journal: Journal | None = None
@@ -151,7 +156,7 @@ class SearchSession:
         return self._journal
 
     async def run(self, changed_spec: dict[str, Any] | None = None) -> LoopOutcome:
-        """Run until the search has finished, or is suspended and nothing runs.
+        """Run until the search has finished and what was asked for is done, or it is suspended and nothing runs.
 
         Args:
             changed_spec: the spec with what may change and did, since it was accepted or changed last.
@@ -164,7 +169,7 @@ class SearchSession:
             raise RuntimeError("the search was not accepted")
         needs_evaluators = not self.engine.problem.graph_only
         dispatcher = self.desk if needs_evaluators else None
-        self._loop = SearchLoop(self.engine, self._the_journal(), dispatcher, on_turn=self._turned)
+        self._loop = SearchLoop(self.engine, self._the_journal(), dispatcher, on_turn=self._turned, inbox=self.inbox)
         if changed_spec is not None:
             self._loop.change_limits(changed_spec)
         self._sweeper = self._sweeper or asyncio.create_task(self._sweep())
@@ -174,6 +179,29 @@ class SearchSession:
         """Let changed limits, suspend and the like take effect with the next turn."""
         if self._loop is not None:
             self._loop.change_limits(spec)
+
+    async def request(self, request: TaskRequest) -> None:
+        """Ask for a task; return when that is durable.
+
+        Raises:
+            NotBegunError: the search was not accepted yet.
+            InvalidInputError: the task is not possible, or there is no such candidate.
+            StoreError, UnavailableError: it could not be written; it may be asked for again.
+        """
+        if self.engine is None or self.desk is None:
+            name = f"{self.identity.namespace}/{self.identity.name}"
+            raise NotBegunError(f"the search {name} was not accepted yet; watch it to learn when it begins")
+        known = {name for evaluator in self.desk.evaluators() for name in evaluator.capabilities}
+        explainers = {name.removeprefix("explainer/") for name in known if name.startswith("explainer/")}
+        # Before anything is started for it; the loop looks again.
+        if accept(self.engine, request, 0.0, explainers=explainers or None) is not None:
+            key = checkpoint_key(self.engine, request)
+            try:
+                if key is not None:
+                    await asyncio.to_thread(self.store.get, key)
+            except KeyError as error:
+                raise gone(request) from error
+        await self.inbox.ask(request)
 
     def _turned(self, events: Sequence[Event]) -> None:
         engine = self.engine
@@ -226,6 +254,7 @@ class SearchSession:
 
     async def close(self, *, deleted: bool) -> None:
         """Let evaluators go where the search was deleted; else tell them to look for the server again."""
+        self.inbox.refuse_all(UnavailableError("the search is not served for a moment; ask again"))
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -205,6 +205,8 @@ def _conditions(old: Sequence[Condition], here: Situation, ready: Finding, now: 
 
 
 def _ready(here: Situation) -> Finding:
+    if here.engine is not None and here.engine.late_work:
+        return evaluators_ready(here.pool)
     if here.failure is not None or here.finished:
         return Finding.false(ConditionReason.NOT_NEEDED, "the search is over, so there are no evaluators")
     if not here.needs_evaluators:

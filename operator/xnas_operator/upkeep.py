@@ -15,7 +15,7 @@ from xnas_core.search.acceptance import needs_data
 from xnas_core.search.problem import parse_spec
 from xnas_core.service.feed import EngineFeed
 from xnas_core.service.values import Standing
-from xnas_operator.facts import EngineFacts, engine_facts
+from xnas_operator.facts import EngineFacts, engine_facts, late_work
 from xnas_operator.known import Known, Surroundings
 from xnas_operator.kube.errors import KubeError, NotFoundError
 from xnas_operator.kube.resources import SEARCHES
@@ -66,6 +66,7 @@ class Upkeep:
         self._uris = uris
         self._facts: EngineFacts | None = None
         self._patched_at = float("-inf")
+        self._late_most = 0
         self.shown = Standing(StateWord.PENDING)
 
     async def run(self) -> None:
@@ -115,7 +116,17 @@ class Upkeep:
             return int((self._pool.job.get("spec") or {}).get("parallelism") or 0)
         if spec is None or not known.wants_evaluators or spec.suspend or not needs_data(spec) or known.gone.is_set():
             return 0
-        return spec.evaluators.replicas
+        return min(spec.evaluators.replicas, self._late_need() or spec.evaluators.replicas)
+
+    def _late_need(self) -> int:
+        """Return how many evaluators tasks can use that were asked for after the end; 0 while the search goes on.
+
+        It only grows until there is no such task: an evaluator that goes would hand back what it does.
+        """
+        engine = self._known.session.engine if self._known.session is not None else None
+        need = late_work(engine) if engine is not None else 0
+        self._late_most = max(self._late_most, need) if need else 0
+        return self._late_most
 
     def _connected(self) -> int:
         desk = self._known.session.desk if self._known.session is not None else None
