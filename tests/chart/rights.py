@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 OPERATOR = "xnas-operator"
+README = Path(__file__).resolve().parents[2] / "charts" / "xnas" / "README.md"
 
 
 class Right(NamedTuple):
@@ -43,4 +45,18 @@ def granted(documents: Sequence[dict[str, Any]], namespace: str = "xnas") -> set
             for name in rule.get("resourceNames", [""])
             for verb in rule["verbs"]
         }
+    return rights
+
+
+def documented() -> set[Right]:
+    """Return the rights in the table of the chart's README."""
+    text = README.read_text(encoding="utf-8").partition("## Rights of the operator")[2].partition("## Values")[0]
+    rights = set()
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 5 or cells[0] not in ("searches", "cluster", "own"):
+            continue
+        resource, _, name = cells[2].partition(" ")
+        group = "" if cells[1] == "core" else cells[1]
+        rights |= {Right(cells[0], group, resource, name.strip("`"), verb) for verb in cells[3].split(", ")}
     return rights

@@ -7,24 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import CHART, STORE, Chart, find, kinds, merged
-from tests.chart.rights import Right, granted
+from tests.chart.rendering import STORE, Chart, find, kinds, merged
+from tests.chart.rights import Right, documented, granted
 
 SOME = merged(STORE, {"namespaces": ["team-a", "team-b"]})
-
-
-def documented() -> set[Right]:
-    """Return the rights in the table of the chart's README."""
-    text = (CHART / "README.md").read_text().partition("## Rights of the operator")[2].partition("## Values")[0]
-    rights = set()
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) != 5 or cells[0] not in ("searches", "cluster", "own"):
-            continue
-        resource, _, name = cells[2].partition(" ")
-        group = "" if cells[1] == "core" else cells[1]
-        rights |= {Right(cells[0], group, resource, name.strip("`"), verb) for verb in cells[3].split(", ")}
-    return rights
 
 
 def test_the_table_of_rights_is_what_is_granted(chart: Chart) -> None:
