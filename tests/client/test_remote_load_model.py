@@ -15,11 +15,13 @@ from xnas_core.artifacts.keys import CHECKPOINT
 from xnas_core.client import SearchClient
 from xnas_core.errors import IntegrityError, InvalidInputError, UnknownNameError
 from xnas_core.search.recovery import recover
+from xnas_core.search.view import SearchView
 from xnas_core.service.errors import ForbiddenError
+from xnas_core.testing.certificates import Certificate
 from xnas_core.testing.memory_store import MemoryStore
 from xnas_core.testing.search_site import NAME, NAMESPACE, TOKEN, SearchSite, manifest
-from xnas_evaluator import load_model
-from xnas_evaluator.export import export_model
+from xnas_evaluator import export_cli, load_model
+from xnas_evaluator.export import ExportReport, export_model
 from xnas_evaluator.stored_checkpoint import CheckpointMissingError
 from xnas_evaluator.testing_trained import TrainedFolder, trained_folder
 
@@ -95,6 +97,34 @@ async def test_a_checkpoint_that_is_gone_has_a_sentence(trained: TrainedFolder, 
 async def test_who_may_not_read_the_search_loads_nothing(trained: TrainedFolder, run: Run) -> None:
     with pytest.raises(ForbiddenError):
         await run(load_model, trained.candidate, namespace="team-b")
+
+
+async def test_a_process_that_exports_reaches_it_over_tls(
+    trained: TrainedFolder, certificate: Certificate, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `xnas export` asks of the evaluator's side, up to the export itself."""
+    exported: list[SearchView] = []
+
+    def export_model_(search: Any, candidate: str, *_: object) -> ExportReport:
+        exported.append(search.view())
+        return ExportReport(candidate, 7, ())
+
+    monkeypatch.setattr("xnas_evaluator.export.export_model", export_model_)
+    site = SearchSite(certificates=certificate)
+    held = site.memory.put(NAMESPACE, manifest())
+    held.feed.engine, _ = recover(FolderStore(trained.root))
+    await site.start()
+    service = {
+        "address": site.address, "token": TOKEN, "caFile": str(ca_file), "serverName": "xnas.test",
+        "namespace": NAMESPACE, "name": NAME,
+    }  # fmt: skip
+    question = {"service": service, "candidate": trained.candidate, "destination": str(tmp_path), "formats": ["torch"]}
+    answer = await asyncio.to_thread(export_cli.export, question)
+    await site.stop()
+    assert answer == {"candidate": trained.candidate, "samples": 7, "files": []}
+    assert trained.candidate in {candidate.id for candidate in exported[0].candidates}
+    with pytest.raises(InvalidInputError, match="'caFile' is missing"):
+        export_cli.export({**question, "service": {"address": "x", "token": "t"}})
 
 
 @pytest.mark.slow

@@ -58,7 +58,15 @@ def resource(name: str = "digits", namespace: str = "team-a", **spec: Any) -> di
     made["metadata"]["namespace"] = namespace
     made["status"] = {
         "state": "Running",
-        "conditions": [{"type": "Progressing", "status": "True", "reason": "Evaluating", "message": "evaluations run"}],
+        "conditions": [
+            {
+                "type": "Progressing",
+                "status": "True",
+                "reason": "Evaluating",
+                "message": "evaluations run",
+                "lastTransitionTime": "2026-09-21T13:33:20Z",
+            }
+        ],
         "evaluations": {"proposed": 9, "running": 2, "succeeded": 6, "failed": 1},
         "evaluators": {"desired": 2, "ready": 1},
         "generation": 2,

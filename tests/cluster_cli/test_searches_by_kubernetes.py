@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from tests.cluster_cli.conftest import Xnas, resource
-from xnas_core.testing.command_line import xnas_on_terminal
 from xnas_core.testing.fake_api import FakeApi, Fault
 from xnas_core.testing.search_site import manifest
 
@@ -30,6 +29,19 @@ async def test_submit_makes_the_search_as_it_was_written(api: FakeApi, run: Xnas
     assert again.code == 1
     assert "already; choose another name" in again.err
     assert "xnas delete team-a/digits" in again.err
+
+
+async def test_what_an_api_server_printed_can_be_submitted(api: FakeApi, run: Xnas, tmp_path: Path) -> None:
+    document = api.create(resource("old"))
+    document["metadata"] |= {"name": "new", "labels": {"a": "b"}}
+    assert (await run("submit", _file(tmp_path / "s.yaml", document))).code == 0
+    made = api.get("architecturesearches", "team-a", "new")
+    assert made["metadata"]["labels"] == {"a": "b"}
+    assert made["metadata"]["uid"] != document["metadata"]["uid"]
+    assert "status" not in made
+    told = await run("submit", tmp_path / "s.yaml", "--dry-run")
+    assert told.code == 1
+    assert api.requests[-1].code == 409
 
 
 async def test_where_a_search_is_submitted(api: FakeApi, run: Xnas, tmp_path: Path) -> None:
@@ -175,10 +187,3 @@ async def test_what_is_no_name_asks_nobody(api: FakeApi, run: Xnas, name: str) -
 async def test_a_namespace_said_twice(api: FakeApi, run: Xnas) -> None:
     told = await run("get", "team-a/digits", "-n", "team-b")
     assert (told.code, "leave one of them out" in told.err) == (2, True)
-
-
-def test_delete_asks_on_a_terminal(tmp_path: Path) -> None:
-    # Without a cluster it does not come so far; that it asks is tested where there is one.
-    told = xnas_on_terminal("delete", "digits", environment={"KUBECONFIG": str(tmp_path / "none")})
-    assert told.code == 2
-    assert "no kubeconfig" in told.text

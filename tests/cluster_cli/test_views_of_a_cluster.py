@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster_cli.conftest import Cluster, Xnas
+from xnas_core.client import SearchClient
 from xnas_core.search.viewing import view
 from xnas_core.testing.command_line import xnas
 
@@ -98,3 +100,26 @@ async def test_a_search_that_has_not_begun(cluster: Cluster, run: Xnas) -> None:
     cluster.site.memory.searches["team-a", "other"].feed.engine = None
     told = await run("front", "other", *ANN)
     assert (told.code, "was not accepted yet" in told.err) == (1, True)
+
+
+async def test_export_tells_the_evaluators_side_how_to_reach_the_search(
+    cluster: Cluster, run: Xnas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = cluster.search()
+    identity = growing.finish(6)[0]
+    read: list[bytes] = []
+
+    def ask(module: str, question: dict[str, Any]) -> dict[str, Any]:
+        there = question["service"]
+        names = {"token": there["token"], "ca_file": there["caFile"], "server_name": there["serverName"]}
+        # As another process does it, while the port is forwarded.
+        with SearchClient(there["address"], **names) as client:
+            record = client.candidate(there["namespace"], there["name"], question["candidate"])
+            read.append(client.artifact(there["namespace"], there["name"], record.artifacts[0].key))
+        assert question["destination"] == str(tmp_path / "exports")
+        return {"candidate": record.id, "samples": 5, "files": []}
+
+    monkeypatch.setattr("xnas_core.local.describe.ask_evaluator", ask)
+    told = await run("export", "digits", identity[:9], *ANN)
+    assert (told.code, told.out) == (0, "checked on 5 validation images\n")
+    assert len(read) == 1

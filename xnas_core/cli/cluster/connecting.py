@@ -61,25 +61,15 @@ def kube_for(options: ClusterOptions) -> Iterator[Kube]:
 
 
 @contextmanager
-def reached(place: ClusterPlace, options: ClusterOptions) -> Iterator[Reached]:
-    """Connect to the operator's service, for one search.
+def directly(address: str, place: ClusterPlace, options: ClusterOptions) -> Iterator[Reached]:
+    """Connect to a service that can be reached from here, for one search. A cluster is asked only for what is missing.
 
     Raises:
-        XnasError: it can't be reached; the sentence says what to change.
+        InvalidInputError: the namespace or a token is missing; the sentence says what to add.
     """
-    require_client()
-    with ExitStack() as stack:
-        if options.address is not None:
-            yield stack.enter_context(_direct(place, options))
-        else:
-            yield stack.enter_context(_through_the_cluster(place, options))
-
-
-@contextmanager
-def _direct(place: ClusterPlace, options: ClusterOptions) -> Iterator[Reached]:
     from xnas_core.client import SearchClient
 
-    assert options.address is not None  # the caller's reason to come here
+    require_client()
     with ExitStack() as stack:
         kube: Kube | None = None
         namespace = place.namespace
@@ -92,48 +82,52 @@ def _direct(place: ClusterPlace, options: ClusterOptions) -> Iterator[Reached]:
         token = token_source(kube, options, namespace)
         client = stack.enter_context(
             SearchClient(
-                options.address, token=token, ca_file=options.ca_file, server_name=options.server_name, timeout=SECONDS
+                address, token=token, ca_file=options.ca_file, server_name=options.server_name, timeout=SECONDS
             )
         )
-        yield Reached(client, namespace, place.name, options.address, token, options.ca_file, options.server_name)
+        yield Reached(client, namespace, place.name, address, token, options.ca_file, options.server_name)
 
 
 @contextmanager
-def _through_the_cluster(place: ClusterPlace, options: ClusterOptions) -> Iterator[Reached]:
+def through(kube: Kube, place: ClusterPlace, options: ClusterOptions) -> Iterator[Reached]:
+    """Connect to the operator's service through the API server, for one search.
+
+    Raises:
+        XnasError: it can't be reached; the sentence says what to change.
+    """
     from xnas_core.cli.cluster.operator_pod import active_operator, authorities
     from xnas_core.cli.cluster.portforward import Forwarded, forward
     from xnas_core.cli.cluster.tunnel import Tunnel
     from xnas_core.client import SearchClient
 
-    with Kube(load(options), PATIENCE) as kube:
-        namespace = place.namespace or kube.access.namespace
-        operator = active_operator(kube, options)
-        token = token_source(kube, options, namespace)
+    namespace = place.namespace or kube.access.namespace
+    operator = active_operator(kube, options)
+    token = token_source(kube, options, namespace)
 
-        def connect() -> Forwarded:
-            # Another operator may have become the active one since, or become it just now.
-            for tries_left in (1, 0):
-                now = active_operator(kube, options)
-                try:
-                    return forward(kube.access.configuration, now.namespace, now.name, now.port)
-                except NotFoundError:
-                    if not tries_left:
-                        raise
-            raise AssertionError("the last try returns or raises")
+    def connect() -> Forwarded:
+        # Another operator may have become the active one since, or become it just now.
+        for tries_left in (1, 0):
+            now = active_operator(kube, options)
+            try:
+                return forward(kube.access.configuration, now.namespace, now.name, now.port)
+            except NotFoundError:
+                if not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
-        with Tunnel(connect) as tunnel:
-            ca_file = tunnel.folder / "ca.crt"
-            ca_file.write_bytes(authorities(kube, options, operator, namespace))
-            server_name = options.server_name or operator.server_name
-            with SearchClient(
-                tunnel.address, token=token, ca_file=ca_file, server_name=server_name, timeout=SECONDS
-            ) as client:
-                try:
-                    yield Reached(client, namespace, place.name, tunnel.address, token, ca_file, server_name)
-                except UnavailableError as error:
-                    raise _explained(error, operator.namespace, operator.name, tunnel.failure) from error
-                except UnauthenticatedError as error:
-                    raise _token_hint(error, options) from error
+    with Tunnel(connect) as tunnel:
+        ca_file = tunnel.folder / "ca.crt"
+        ca_file.write_bytes(authorities(kube, options, operator, namespace))
+        server_name = options.server_name or operator.server_name
+        with SearchClient(
+            tunnel.address, token=token, ca_file=ca_file, server_name=server_name, timeout=SECONDS
+        ) as client:
+            try:
+                yield Reached(client, namespace, place.name, tunnel.address, token, ca_file, server_name)
+            except UnavailableError as error:
+                raise _explained(error, operator.namespace, operator.name, tunnel.failure) from error
+            except UnauthenticatedError as error:
+                raise _token_hint(error, options) from error
 
 
 def _explained(error: UnavailableError, namespace: str, pod: str, failure: str | None) -> XnasError:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from xnas_core.cli.cluster.kubeconfig import Access, NoClusterError
 from xnas_core.cli.cluster.refusals import refusal, unreachable
-from xnas_core.service.errors import DeadlineError, UnavailableError
+from xnas_core.service.errors import UnavailableError
 
 JsonObject = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
@@ -58,7 +58,7 @@ class Kube:
         return str(self.access.configuration.host)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> JsonObject:
-        """Return an object, or one page of a list.
+        """Return an object, or one page of a list. Repeated where the answer was that it can't be now, or none at all.
 
         Raises:
             XnasError: it was refused, or there was no answer; see `refusals`.
@@ -67,7 +67,7 @@ class Kube:
         while True:
             try:
                 return self._send("GET", path, query)
-            except (UnavailableError, DeadlineError):
+            except UnavailableError:
                 failures += 1
                 if failures >= self.patience.tries:
                     raise

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xnas_core.cli.cluster.connecting import Reached, kube_for, reached
+from xnas_core.cli.cluster.connecting import Reached, directly, kube_for, through
 from xnas_core.cli.cluster.options import ClusterOptions
 from xnas_core.cli.cluster.searches import Searches
 from xnas_core.cli.places import ClusterPlace
-from xnas_core.errors import XnasError
 from xnas_core.service.errors import ForbiddenError, NotFoundError
 
 if TYPE_CHECKING:
@@ -41,18 +40,24 @@ class ClusterSource:
 
 @contextmanager
 def cluster_source(place: ClusterPlace, options: ClusterOptions, text: str) -> Iterator[ClusterSource]:
-    """Connect, and say so in a useful way where there is no such search."""
-    if options.address is None:
-        with kube_for(options) as kube:
-            namespace = place.namespace or kube.access.namespace
-            place = ClusterPlace(namespace, place.name)
-            _look(Searches(kube), place, text, options)
-    with reached(place, options) as to:
-        yield ClusterSource(to)
+    """Connect to the search that is meant by `text`.
+
+    Raises:
+        XnasError: there is no such search, or no way to it; the sentence says what to change.
+    """
+    if options.address is not None:
+        with directly(options.address, place, options) as to:
+            yield ClusterSource(to)
+        return
+    with kube_for(options) as kube:
+        place = ClusterPlace(place.namespace or kube.access.namespace, place.name)
+        _look(Searches(kube), place, text, options)
+        with through(kube, place, options) as to:
+            yield ClusterSource(to)
 
 
 def _look(searches: Searches, place: ClusterPlace, text: str, options: ClusterOptions) -> None:
-    """Find out with the caller's own rights whether there is such a search: the answer has suggestions."""
+    """Find out with the caller's own rights whether there is such a search: that answer has suggestions."""
     assert place.namespace is not None  # just set
     try:
         searches.get(place.namespace, place.name)
@@ -62,5 +67,3 @@ def _look(searches: Searches, place: ClusterPlace, text: str, options: ClusterOp
     except NotFoundError as error:
         folder = "" if options.namespace else f", and no folder {text}"
         raise NotFoundError(f"{error}{folder}") from error
-    except XnasError:
-        raise

@@ -76,7 +76,9 @@ def _from_afar(source: Source, destination: Path | None) -> Path:
     from xnas_core.search.view import SearchState
 
     view = source.view()
-    path = (destination or Path(f"report-{view.name}.html")).absolute()
+    # A name out of a store may be anything.
+    name = "".join(character if character.isalnum() or character in "-_" else "-" for character in view.name)[:100]
+    path = (destination or Path(f"report-{name}.html")).absolute()
     if view.state in (SearchState.COMPLETE, SearchState.FAILED):
         try:
             replace_file(path, source.get(keys.REPORT))

@@ -46,7 +46,9 @@ def submit(context: typer.Context, file: SearchFile, dry_run: DryRun = False, as
         )
     with kube_for(options) as kube:
         namespace = check_name(str(given or options.namespace or kube.access.namespace), "namespace")
-        manifest["metadata"] = {**metadata, "namespace": namespace}
+        # What an API server adds is left out, so that what `kubectl get -o yaml` prints can be submitted.
+        kept = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
+        manifest["metadata"] = {"name": name, "namespace": namespace, **kept}
         try:
             made = Searches(kube).create(namespace, manifest, dry_run=dry_run)
         except AlreadyExistsError as error:
