@@ -48,6 +48,7 @@ def evaluate(context: TaskContext) -> TaskResult:
     with timings.part("metrics_seconds"):
         context.progress(trainer.epoch, spec.training.epochs, "measuring")
         result = measure(context, measured, network, data, numbers, trainer.seconds)
+    timings.seconds |= {f"measure_{name}_seconds": seconds for name, seconds in result.seconds.items()}
     with timings.part("checkpoint_seconds"):
         stored = checkpoints.write(context, network, data, result.metrics, trainer.epoch)
     return TaskResult(

@@ -21,7 +21,7 @@ class Kind(Enum):
     WHOLE = "whole number"
     NUMBER = "number"
     EXPLAINER = "an explainer's name"
-    PATH = "path of a file"
+    PATH = "the path of a file"
     TEXTS = "list of texts"
 
 

@@ -114,7 +114,8 @@ def _judged(spec: ArchitectureSearchSpec) -> list[str]:
     found = []
     given = [(item.metric_name, item.parameters) for item in spec.metrics]
     given += [(item.metric_name, item.parameters) for item in spec.objectives]
-    given += [(c.metric, {}) for c in spec.constraints]
+    named = objectives.spec_metrics(spec)
+    given += [(c.metric, {}) for c in spec.constraints if c.metric not in named]
     for metric, values in given:
         for name, about in METRIC_PARAMETERS.get(metric, {}).items():
             if about.kind is Kind.EXPLAINER:
