@@ -158,8 +158,9 @@ def _publish(workshop: Workshop, folder: Path, groups: Sequence[Sequence[Study]]
         [Series("networks", *_pairs(spread, "correlation"), dots=True)],
     )
     curves = [
-        Series(title, np.linspace(0.0, 1.0, 101), np.mean([one.labels_curve for one in group], axis=0))
+        Series(title, np.linspace(0.0, 1.0, 101), np.mean(known, axis=0))
         for title, group in (("high introspectability", high), ("low introspectability", low))
+        if (known := [one.labels_curve for one in group if one.labels_curve])
     ]
     write_figure(
         folder / f"mislabels-{name}.svg",

@@ -14,6 +14,7 @@ import torch
 from benchmarks.experiments.setting import SPLIT_SEED, Variant, space, spec
 from benchmarks.experiments.workshop import Trained, Workshop
 from xnas_core.tasks import derived_seed, generator
+from xnas_evaluator.context import NonFiniteError
 from xnas_evaluator.diagnosis.detection import detect
 from xnas_evaluator.diagnosis.gather import Subject, gather
 from xnas_evaluator.networks.build import build
@@ -31,7 +32,7 @@ class WrongLabels:
     Attributes:
         by_activation: AUC by similarity to the mean of the given label.
         by_softmax: AUC by the softmax probability of the given label.
-        curve: share found in the lowest 0, 1 ... 100 % by similarity.
+        curve: share found in the lowest 0, 1 ... 100 % by similarity; empty where training came to NaN.
     """
 
     by_activation: float | None
@@ -59,8 +60,11 @@ def find_wrong_labels(workshop: Workshop, variant: Variant, candidate: Trained) 
     seed = derived_seed(SPLIT_SEED, "train", candidate.id)
     network = build(space(workshop.setting, variant).graph(candidate.genes), seed)
     trainer = Trainer(network, corrupted, training, seed, numbers)
-    while trainer.epoch < training.epochs:
-        trainer.run_epoch()
+    try:
+        while trainer.epoch < training.epochs:
+            trainer.run_epoch()
+    except NonFiniteError:
+        return WrongLabels(None, None, ())
     network.eval()
     subject = Subject(network, corrupted, numbers, IntrospectabilitySettings().layers)
     seen = gather(subject, corrupted.train, "trueClass")

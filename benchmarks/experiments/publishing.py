@@ -58,7 +58,7 @@ def shown(cell: Cell) -> str:
     """Return a cell as people read it."""
     if cell is None:
         return "–"
-    return cell if isinstance(cell, str) else f"{cell:.4g}"
+    return cell.replace("|", "\\|") if isinstance(cell, str) else f"{cell:.4g}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from xnas_core.artifacts.keys import RESULT, STATE
 from xnas_core.spaces.base import Genes
 from xnas_core.tasks import TaskKind, TaskResult, candidate_id, derived_seed
 from xnas_evaluator.checkpoints import Checkpoint
+from xnas_evaluator.context import NonFiniteError
 from xnas_evaluator.evaluate import evaluate
 from xnas_evaluator.resident import device_data
 from xnas_evaluator.stored_checkpoint import read_checkpoint
@@ -34,7 +35,7 @@ class Trained:
     """A trained candidate.
 
     Attributes:
-        result: of its evaluation.
+        result: of its evaluation; without metrics where training came to NaN, as it would again.
         folder: where its objects lie.
     """
 
@@ -129,11 +130,24 @@ class Workshop:
         if found is None:
             self.check_time()
             torch.set_num_threads(1)
-            result = evaluate(context)
-            found = result.model_dump_json().encode()
+            found = _evaluated(context).model_dump_json().encode()
             context.store.delete(context.assignment.prefix + STATE)
             # Last: a candidate without it is not whole.
             context.put(RESULT, found)
             self.made += 1
         result = TaskResult.model_validate_json(found)
         return Trained(identity, context.assignment.encoding, genes, result, context.root)
+
+
+def _evaluated(context: FolderContext) -> TaskResult:
+    try:
+        return evaluate(context)
+    except NonFiniteError as error:
+        task = context.assignment
+        return TaskResult(
+            task_id=task.task_id,
+            kind=task.kind,
+            candidate_id=task.candidate_id,
+            attempt=task.attempt,
+            environment={"failed": str(error)},
+        )

@@ -216,6 +216,14 @@ def test_a_plane_without_variance_is_a_point() -> None:
     assert np.array(found.points) == pytest.approx(np.zeros((9, 2)), abs=1e-3)
 
 
+def test_one_sample_alone_is_a_point() -> None:
+    subject = random_subject()
+    part = DevicePart(subject.data.validation.images[:1], subject.data.validation.labels[:1])
+    found = plane(subject, part, gather(subject, part, "predictedClass"), seed=1)
+    assert found.points == ((0.0, 0.0),)
+    assert found.variance == (0.0, 0.0)
+
+
 def test_heat_maps_are_means_over_channels(trained_subject: Subject) -> None:
     network, part = trained_subject.network, trained_subject.data.validation
     maps = heat_maps(network.graph, gather(trained_subject, part, "trueClass").means, "trueClass")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from dataclasses import replace
 from itertools import count
@@ -16,11 +17,14 @@ from scipy import stats
 from benchmarks.experiments.__main__ import EXPERIMENTS, main, plan
 from benchmarks.experiments.gaming import CONSTRAINED, OPEN, PRUNED, futile, live
 from benchmarks.experiments.mislabels import corrupt
+from benchmarks.experiments.publishing import Table
 from benchmarks.experiments.quality import TWO
 from benchmarks.experiments.searching import hypervolumes, search
 from benchmarks.experiments.setting import PLAIN, REGULARISED, SETTINGS, UNPRUNED, digest, space
 from benchmarks.experiments.statistics import difference, mean_with_interval, rank_correlation
 from benchmarks.experiments.workshop import SittingOverError, Workshop
+from xnas_core.tasks import TaskResult
+from xnas_evaluator.context import NonFiniteError
 
 TINY = replace(SETTINGS["tiny"], population=2, evaluations=2, studied=2)
 
@@ -148,6 +152,35 @@ def test_statistics_are_scipys() -> None:
     rho = stats.spearmanr(values, others).statistic
     assert rank_correlation([*values, None], [*others, 1.0]).startswith(f"{rho:+.2f} [")
     assert rank_correlation([1, 2], [1, 2]) == "– (n = 2)"
+
+
+def test_a_network_whose_training_comes_to_nan_is_an_evaluation_without_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverges(_: object) -> TaskResult:
+        raise NonFiniteError("the training loss became nan in epoch 1")
+
+    monkeypatch.setattr("benchmarks.experiments.workshop.evaluate", diverges)
+    workshop = Workshop(TINY, tmp_path)
+    found = search(workshop, TWO, 1)
+    assert workshop.made == len(found.candidates) == TINY.evaluations
+    assert found.front == ()
+    assert np.isnan(found.values("accuracy")).all()
+    assert hypervolumes(found, ("accuracy", "introspectability"), (0.0, 0.0)).tolist() == [0.0] * TINY.evaluations
+    again = Workshop(TINY, tmp_path)
+    assert search(again, TWO, 1).candidates[0].result.environment["failed"].startswith("the training loss")
+    assert again.made == 0
+
+
+def test_tables_are_read_back(tmp_path: Path) -> None:
+    table = Table("name", "Title", ("what", "value"), [["|a~0|", 0.123456], ["none", None]], ["A note."])
+    table.write(tmp_path)
+    with (tmp_path / "name.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["what", "value"], ["|a~0|", "0.123456"], ["none", ""]]
+    lines = (tmp_path / "name.md").read_text().splitlines()
+    assert "| \\|a~0\\| | 0.1235 |" in lines
+    assert "| none | – |" in lines
+    assert lines[-1] == "- A note."
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xnas_core.diagnosis import Plane
@@ -69,6 +70,8 @@ def _components(inner: Tensor) -> tuple[Tensor, tuple[float, float]]:
     points = vectors.flip(1)[:, :2] * values.sqrt()
     largest = points.abs().argmax(0, keepdim=True)
     points = points * torch.where(points.gather(0, largest) < 0, -1.0, 1.0)
+    # One sample alone has one axis.
+    points, values = F.pad(points, (0, 2 - points.shape[1])), F.pad(values, (0, 2 - len(values)))
     total = float(inner.diagonal().sum())
     if total <= 0:
         return torch.zeros_like(points), (0.0, 0.0)
