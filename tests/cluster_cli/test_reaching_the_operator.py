@@ -58,6 +58,28 @@ async def test_who_may_not_list_all_pods_is_led_to_the_usual_namespace(begun: Cl
     assert "--operator-namespace" in await _front(run)
 
 
+async def test_the_rights_of_the_page_are_enough(begun: Cluster, run: Xnas, tmp_path: Path) -> None:
+    """Of a person with the role edit in team-a, and of the page's Role in the operator's namespace."""
+    allow = begun.api.identities.allow
+    begun.api.identities.tokens["eve"] = Token(User("eve"))
+    begun.api.kubeconfig(tmp_path / "kubeconfig", token="eve", namespace="team-a")
+    allow("eve", verbs=["list"], groups=[""], resources=["pods"], namespaces=["xnas"])
+    allow("eve", verbs=["get", "create"], groups=[""], resources=["pods/portforward"], namespaces=["xnas"])
+    allow("eve", verbs=["create"], groups=[""], resources=["serviceaccounts/token"], namespaces=["team-a"])
+    for groups, resources, verbs in (
+        (["xnas.dev"], ["architecturesearches"], ["get", "list", "patch", "delete", "create"]),
+        ([""], ["configmaps", "pods"], ["get", "list"]),
+        ([""], ["pods/log"], ["get"]),
+    ):
+        allow("eve", verbs=verbs, groups=groups, resources=resources, namespaces=["team-a"])
+    for command in (
+        ("front", "digits", *ANN), ("list",), ("get", "digits"), ("suspend", "digits"), ("scale", "digits", "2"),
+        ("logs", "digits"), ("artifacts", "digits", *ANN), ("delete", "digits"),
+    ):  # fmt: skip
+        told = await run(*command)
+        assert told.code == 0, (command, told.err)
+
+
 async def test_a_port_that_may_not_be_forwarded(begun: Cluster, run: Xnas) -> None:
     said = 'User "ann" cannot get resource "pods/portforward"'
     begun.api.faults.add(Fault(code=403, subresource="portforward", message=said, times=None))
