@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog.testing
 from google.protobuf.message import Message
 
 from xnas.v1alpha1 import search_pb2 as pb
@@ -207,3 +208,13 @@ async def test_a_watch_ends_with_the_right_to_it(site: SearchSite, end: str) -> 
     expected = {"token": grpc.StatusCode.UNAUTHENTICATED, "right": grpc.StatusCode.PERMISSION_DENIED}
     assert error is not None
     assert error.code() is expected[end]
+
+
+async def test_the_log_says_who_changed_what(site: SearchSite, stub: rpc.SearchServiceAsyncStub) -> None:
+    site.add()
+    with structlog.testing.capture_logs() as logged:
+        for method in ("GetSearch", "UpdateSearch", "DeleteSearch"):
+            metadata = (("authorization", f"Bearer {TOKEN}"),)
+            assert await outcome(getattr(stub, method)(request(method), metadata=metadata, timeout=10)) is None
+    said = [(line["verb"], line["namespace"], line["search"], line["caller"]) for line in logged if "caller" in line]
+    assert said == [("update", NAMESPACE, NAME, "ann"), ("delete", NAMESPACE, NAME, "ann")]

@@ -108,6 +108,9 @@ class SearchService:
                 f"{caller.username!r} may not {method.verb} architecturesearches.xnas.dev {where}; ask for a role that "
                 "has this verb"
             )
+        if method.verb in ("create", "update", "delete"):
+            # The API server's audit log will name the operator (docs/adr/0006).
+            _log.info("change", verb=method.verb, namespace=namespace, search=name, caller=caller.username)
         return request, caller
 
 
