@@ -39,8 +39,13 @@ class ClusterSource:
 
 
 @contextmanager
-def cluster_source(place: ClusterPlace, options: ClusterOptions, text: str) -> Iterator[ClusterSource]:
-    """Connect to the search that is meant by `text`.
+def cluster_source(place: ClusterPlace, options: ClusterOptions, text: str | None = None) -> Iterator[ClusterSource]:
+    """Connect to a search.
+
+    Args:
+        place: the search.
+        options: what was said of the cluster.
+        text: what was typed, where a folder might have been meant.
 
     Raises:
         XnasError: there is no such search, or no way to it; the sentence says what to change.
@@ -56,7 +61,7 @@ def cluster_source(place: ClusterPlace, options: ClusterOptions, text: str) -> I
             yield ClusterSource(to)
 
 
-def _look(searches: Searches, place: ClusterPlace, text: str, options: ClusterOptions) -> None:
+def _look(searches: Searches, place: ClusterPlace, text: str | None, options: ClusterOptions) -> None:
     """Find out with the caller's own rights whether there is such a search: that answer has suggestions."""
     assert place.namespace is not None  # just set
     try:
@@ -65,5 +70,5 @@ def _look(searches: Searches, place: ClusterPlace, text: str, options: ClusterOp
         # The account whose token is shown may have the right that the login lacks.
         return
     except NotFoundError as error:
-        folder = "" if options.namespace else f", and no folder {text}"
+        folder = "" if options.namespace or text is None else f", and no folder {text}"
         raise NotFoundError(f"{error}{folder}") from error

@@ -28,7 +28,7 @@ def retry(context: typer.Context, search: ClusterSearch, identity: CandidateId, 
 
     session = begin(context, as_json=as_json)
     options = said(session)
-    with cluster_source(cluster_place(search, options), options, search) as source:
+    with cluster_source(cluster_place(search, options), options) as source:
         record = find_candidate(source.view(), identity)
         if record.state is not CandidateState.FAILED:
             failed = CandidateQuery(states=(CandidateState.FAILED,))

@@ -34,5 +34,5 @@ def watch(
 
     session = begin(context, as_json=as_json)
     options = said(session)
-    with cluster_source(cluster_place(search, options), options, search) as source:
+    with cluster_source(cluster_place(search, options), options) as source:
         return follow(session, source.reached, from_beginning=from_beginning)
