@@ -31,6 +31,7 @@ class Pace:
         counts: the same where only counts and the front have changed, so that quick evaluations cost few requests each.
         look: after so long everything is looked at again, whatever was heard.
         pending_look: the same while evaluators are missing.
+        patience: how long the store may be silent before the status says so.
         first_wait: before the first try after an error; it doubles.
         longest_wait: between two tries.
     """
@@ -39,6 +40,7 @@ class Pace:
     counts: float = 4.0
     look: float = 30.0
     pending_look: float = 5.0
+    patience: float = 10.0
     first_wait: float = 1.0
     longest_wait: float = 60.0
 

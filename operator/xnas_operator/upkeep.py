@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 
 import structlog
 from pydantic import ValidationError
 
 from xnas_core.api import ArchitectureSearchSpec
-from xnas_core.api.status import ArchitectureSearchStatus, ConditionType, StateWord
+from xnas_core.api.status import ArchitectureSearchStatus, ConditionReason, ConditionType, StateWord
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.acceptance import needs_data
 from xnas_core.search.problem import parse_spec
@@ -36,6 +37,7 @@ _TOLD = {
     JobAction.DELETE: "EvaluatorsDeleted",
     JobAction.REPLACE: "EvaluatorsReplaced",
 }
+_SILENT = "the store has not taken the search's last events yet; nothing goes on until it does, and nothing is lost"
 _PLACEHOLDER = {"searchSpace": {"name": "unknown"}, "objectives": [{"name": "unknown", "direction": "maximize"}]}
 """Stands in the status for a spec that cannot be read at all."""
 
@@ -116,15 +118,17 @@ class Upkeep:
             return int((self._pool.job.get("spec") or {}).get("parallelism") or 0)
         if spec is None or not known.wants_evaluators or spec.suspend or not needs_data(spec) or known.gone.is_set():
             return 0
-        return min(spec.evaluators.replicas, self._late_need() or spec.evaluators.replicas)
+        return int(min(spec.evaluators.replicas, self._most_useful()))
 
-    def _late_need(self) -> int:
-        """Return how many evaluators tasks can use that were asked for after the end; 0 while the search goes on.
+    def _most_useful(self) -> float:
+        """Return how many evaluators have a use: no bound while the search goes on, afterwards one for each task.
 
-        It only grows until there is no such task: an evaluator that goes would hand back what it does.
+        It only grows until no task is left: an evaluator that goes would hand back what it does.
         """
-        engine = self._known.session.engine if self._known.session is not None else None
-        need = late_work(engine) if engine is not None else 0
+        session = self._known.session
+        if session is None or session.engine is None or session.engine.finished is None:
+            return math.inf
+        need = late_work(session.engine) + len(session.inbox)
         self._late_most = max(self._late_most, need) if need else 0
         return self._late_most
 
@@ -134,10 +138,15 @@ class Upkeep:
 
     async def _situation(self, wanted: int) -> Situation:
         known = self._known
-        # What a status says is durable (protocol.md §5.3).
-        await self._feed.durable()
-        if self._feed.engine is not None:
-            self._facts = engine_facts(self._feed.engine)
+        trouble = known.trouble
+        try:
+            # What a status says is durable (protocol.md §5.3).
+            async with asyncio.timeout(self._around.pace.patience):
+                await self._feed.durable()
+            if self._feed.engine is not None:
+                self._facts = engine_facts(self._feed.engine)
+        except TimeoutError:
+            trouble = trouble or Trouble(ConditionReason.STORE_UNAVAILABLE, _SILENT)
         artifacts, _ = self._uris
         return Situation(
             spec=self._reader.spec(known.body) or self._as_far_as_readable(),
@@ -145,7 +154,7 @@ class Upkeep:
             accepted=known.accepted,
             pool=await self._pool.describe(wanted, self._connected()),
             engine=self._facts,
-            trouble=known.trouble,
+            trouble=trouble,
             changed_fields=known.changed_fields,
             artifacts_uri=artifacts if self._facts is not None else known.status.get("artifactsUri"),
             report_uri=known.report_uri,

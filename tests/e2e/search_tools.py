@@ -45,7 +45,7 @@ def search(name: str, namespace: str, spec: Mapping[str, Any]) -> Document:
     }
 
 
-def tabular(evaluations: int, *, seed: int = 1, folder: str = TABLE_FOLDER, **spec: Any) -> Document:
+def tabular(evaluations: int, *, seed: int = 1, slots: int = 4, folder: str = TABLE_FOLDER, **spec: Any) -> Document:
     """Return the spec of a search on the table; keywords replace fields."""
     volume = {"name": "tables", "configMap": {"name": "table"}}
     container = {"name": "evaluator", "volumeMounts": [{"name": "tables", "mountPath": TABLE_FOLDER}]}
@@ -61,7 +61,7 @@ def tabular(evaluations: int, *, seed: int = 1, folder: str = TABLE_FOLDER, **sp
         "limits": {"maxEvaluations": evaluations},
         "evaluators": {
             "replicas": 1,
-            "slotsPerEvaluator": 4,
+            "slotsPerEvaluator": slots,
             "template": {"spec": {"containers": [container], "volumes": [volume]}},
         },
         **spec,

@@ -12,7 +12,7 @@ from tests.e2e.cluster_tools import Cluster, store_of, until
 from tests.e2e.installation import Installation
 from tests.e2e.search_tools import decisions, engine_of, run_here, search, table, tabular
 
-EVALUATIONS = 4000
+EVALUATIONS = 4500
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...
 @pytest.fixture
 def running(cluster: Cluster, namespace: str) -> str:
     """The same search on the cluster, begun."""
-    cluster.apply(search("there", namespace, tabular(EVALUATIONS)))
+    cluster.apply(search("there", namespace, tabular(EVALUATIONS, slots=1)))
     cluster.wait_for_evaluations(namespace, "there", 50, 60)
     return namespace
 
@@ -61,7 +61,7 @@ def test_the_store_and_the_api_server_are_away_for_a_while(
     cluster.outage("s3", "down")
     try:
         until(lambda: _says(cluster, running, "Progressing", "StoreUnavailable"), 60, "the status names the store")
-        time.sleep(20)
+        time.sleep(15)
         done = cluster.status(running, "there")["evaluations"]["finished"]
     finally:
         cluster.outage("s3", "up")

@@ -104,7 +104,9 @@ class Plant:
             "defaults": lambda: EvaluatorDefaults(address="xnas:8443", image="evaluator", ca_pem="ca"),
             # Longer than the second between two looks at silent evaluators, as in any real setting.
             "times": LeaseTimes(0.5, 5.0),
-            "pace": Pace(status=0.1, counts=0.1, look=3.0, pending_look=0.5, first_wait=0.1, longest_wait=2.0),
+            "pace": Pace(
+                status=0.1, counts=0.1, look=3.0, pending_look=0.5, patience=1.0, first_wait=0.1, longest_wait=2.0
+            ),
             "bucket": "bucket",
             "prefix": "",
             "may_read": lambda _namespace, _uri: False,
@@ -165,5 +167,5 @@ class _NoGrants:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def grant(self, key: str, *, write: bool) -> Any:
-        raise AssertionError(f"no grant is asked for in these tests: {key} {write}")
+    def grant(self, key: str, *, write: bool, outside: bool = False) -> Any:
+        raise AssertionError(f"no grant is asked for in these tests: {key} {write} {outside}")

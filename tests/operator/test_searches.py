@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -236,6 +237,27 @@ async def test_a_store_that_is_away_for_a_while_loses_nothing(plant: Plant) -> N
         store.fault = None
         await plant.state("Complete")
     assert outcome(journalled(plant)) == outcome(journalled(plant, "undisturbed"))
+
+
+async def test_a_store_that_does_not_answer_is_named_before_it_is_given_up(plant: Plant) -> None:
+    slow(plant)
+    answered = threading.Event()
+
+    def silent(_key: str) -> StoreFault:
+        answered.wait(20)
+        return StoreFault.NONE
+
+    async with plant.operator():
+        plant.api.create(manifest(**LONG))
+        await finished(plant, 2)
+        store = plant.stores[next(iter(plant.stores))]
+        store.fault = silent
+        await until(lambda: plant.condition("Progressing").get("reason") == "StoreUnavailable")
+        assert plant.status()["evaluations"]["finished"] >= 2
+        store.fault = None
+        answered.set()
+        await plant.state("Complete")
+    assert plant.condition("Progressing").get("reason") != "StoreUnavailable"
 
 
 async def test_two_operators_on_one_search_do_not_spoil_it(plant: Plant) -> None:
