@@ -20,11 +20,14 @@ class Checker(HTMLParser):
         self.ids: Counter[str] = Counter()
         self.images: list[dict[str, str]] = []
         self._open: list[str] = []
+        self._uncaptioned = 0
         self._wanted: list[str] = []
         self._headings: list[int] = []
         self.feed(page)
         self.close()
         self.problems += [f"<{tag}> is not closed" for tag in self._open]
+        # The table of all candidates is filled by the script; its region has a name.
+        self.problems += ["a table has no caption"] * self._uncaptioned
         self.problems += [f"id {name!r} occurs {n} times" for name, n in self.ids.items() if n > 1]
         self.problems += [f"nothing has the id {name!r}" for name in self._wanted if name not in self.ids]
         jumps = [pair for pair in zip(self._headings, self._headings[1:], strict=False) if pair[1] > pair[0] + 1]
@@ -44,6 +47,10 @@ class Checker(HTMLParser):
             self.images.append(given)
             if not given.get("alt"):
                 self.problems.append("an image has no text alternative")
+        if tag == "table":
+            self._uncaptioned += 1
+        if tag == "caption":
+            self._uncaptioned -= 1
         if tag == "th" and not given.get("scope"):
             self.problems.append("a table header has no scope")
         if tag == "svg" and not (given.get("aria-label") or given.get("aria-hidden") == "true"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.report import chromium
+from tests.report.audit import audit
 from xnas_core.report import write_report
 from xnas_core.report.numbers import number, tick, with_error
 from xnas_core.search.view import SearchState
@@ -71,6 +72,75 @@ def test_it_runs_without_errors_loads_nothing_and_fits(
     assert browser.run("document.querySelector('#front-stage svg').clientWidth") > 0.7 * (
         width if width < 1100 else 1000
     )
+
+
+@pytest.mark.parametrize(("width", "dark"), [(360, True), (360, False), (768, False), (1280, True)])
+def test_nothing_is_faint_small_or_cut_off(browser: chromium.Page, folder: Path, width: int, dark: bool) -> None:
+    browser.open(f"file://{folder}/report.html", width=width, dark=dark)
+    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert audit(browser) == {"faint": [], "small": [], "wide": [], "cut": []}
+    browser.run(f"choose({len(DONE.candidates) - 1})")
+    assert audit(browser)["wide"] == []
+
+
+def test_on_paper_everything_fits_and_explanations_are_unfolded(browser: chromium.Page, folder: Path) -> None:
+    # A4 with margins of 1 cm, at 96 dots an inch.
+    browser.open(f"file://{folder}/report.html", width=718, dark=True)
+    try:
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+        assert browser.run("document.querySelector('nav').offsetHeight") == 0
+        shown = (
+            "[...document.querySelectorAll('.explained')]"
+            ".filter(e => [...e.querySelectorAll('img')].some(i => i.checkVisibility())).length"
+        )
+        assert browser.run(shown) == browser.run("document.querySelectorAll('.explained').length") == len(DONE.front)
+        assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        browser.run("dispatchEvent(new Event('beforeprint'))")
+        assert browser.run("[...document.images].every(i => i.loading === 'eager')")
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_the_family_tree_shows_whom_one_points_at_and_the_ancestors_of_the_chosen(page: chromium.Page) -> None:
+    member = next(i for i in DONE.front if next(c for c in DONE.candidates if c.id == i).parents)
+    page.run(f"const p = document.getElementById('lineage-of'); p.value = {member!r}; p.onchange()")
+    bold = page.run("document.getElementById('tree-near').getAttribute('d')")
+    assert bold.count("M") >= len(next(c for c in DONE.candidates if c.id == member).parents)
+    place = f"""(() => {{
+      const i = report.id.indexOf({member!r}), s = document.querySelector('.tree-plot');
+      s.scrollIntoView({{block: 'center'}});
+      const b = s.getBoundingClientRect(), f = b.width / s.viewBox.baseVal.width;
+      return [b.left + report.tree[2 * i] * f, b.top + report.tree[2 * i + 1] * f];
+    }})()"""
+    x, y = page.run(place)
+    page.click(x, y)
+    assert member in page.run("picked.textContent")
+
+
+def test_a_link_to_an_explanation_unfolds_it(page: chromium.Page) -> None:
+    wanted = DONE.front[-1]
+    opened = f"document.getElementById('explained-{wanted}').open"
+    page.run(f"document.getElementById('explained-{wanted}').open = false")
+    page.run(f"document.querySelector('a[data-opens=\"explained-{wanted}\"]').click()")
+    page.run("new Promise(done => setTimeout(done, 50))")
+    assert page.run(opened)
+
+
+def test_the_keyboard_meets_the_sections_in_their_order(page: chromium.Page) -> None:
+    page.key("Tab", 9)
+    assert page.run("document.activeElement.className") == "skip"
+    page.key("Enter", 13, "\r")
+    page.key("Tab", 9)
+    assert page.run("document.activeElement.closest('section').id") == "found"
+    order = page.run(
+        "[...new Set([...document.querySelectorAll('a[href], button, select, input, summary, [tabindex=\"0\"]')]"
+        ".filter(e => e.checkVisibility() && e.closest('main section')).map(e => e.closest('main section').id))]"
+    )
+    sections = page.run("[...document.querySelectorAll('main > section')].map(s => s.id)")
+    # The glossary, at the end, has nothing to operate.
+    assert order == sections[:-1]
+    assert sections == page.run("[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href').slice(1))")
 
 
 def test_the_policy_stops_what_is_not_ours(page: chromium.Page) -> None:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from xnas_core.artifacts.keys import check_key
 from xnas_core.errors import InvalidInputError
-from xnas_core.report.confirmed import confirmed_text, source_of
+from xnas_core.report.confirmed import SEEDS, confirmed_text, source_of
 from xnas_core.report.data import Field, ReportData, standard_error
 from xnas_core.report.drawings import draw, label_colours
 from xnas_core.report.material import Material
@@ -93,7 +93,7 @@ def quantities(data: ReportData, i: int) -> tuple[Quantity, ...]:
     names = {objective.name: "" for objective in data.view.spec.objectives}
     shown = []
     for k, field in enumerate(data.fields[:-1]):
-        if source_of(field.name, names):
+        if field.name == SEEDS or source_of(field.name, names):
             # Shown beside the search's own value.
             continue
         exact = (

@@ -11,11 +11,13 @@ from typing import Any
 
 from xnas_core.api.spec import Direction, ObjectiveSpec
 from xnas_core.objectives import METRICS, meaning, spec_metrics
-from xnas_core.report.confirmed import source_of
+from xnas_core.report.confirmed import SEEDS, source_of
 from xnas_core.report.tables import metric_names
 from xnas_core.search.view import CandidateRecord, CandidateState, HypervolumePoint, SearchView
 
 Number = float | int | None
+
+_REFINED = "refined_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,12 @@ def report_data(view: SearchView) -> ReportData:
             [standard_error(candidate, objective) for candidate in view.candidates],
         )
     taken = {name for objective in view.spec.objectives for name in (objective.name, objective.metric_name)}
-    others = [name for name in metric_names(view) if name not in taken]
     names = {objective.name: objective.metric_name for objective in view.spec.objectives}
+    named = spec_metrics(view.spec)
+    others = [name for name in metric_names(view) if name not in taken and not _of_one_seed(name, names)]
     for name in others:
         add(
-            _metric_field(name, names, spec_metrics(view.spec)),
+            _metric_field(name, names, named),
             [candidate.metrics.get(name) for candidate in view.candidates],
             [candidate.errors.get(name) for candidate in view.candidates],
         )
@@ -170,28 +173,40 @@ def steps(history: tuple[HypervolumePoint, ...]) -> list[HypervolumePoint]:
     ]
 
 
-def _metric_field(name: str, objectives: Mapping[str, str], metrics: Mapping[str, str]) -> Field:
-    known = None if name.startswith("test_") else meaning(name, metrics)
-    if known:
-        return Field(name, known.unit, known.description, known.direction, False)
+def _metric_field(name: str, objectives: Mapping[str, str], named: Mapping[str, str]) -> Field:
+    """Return the field of a recorded metric.
+
+    Args:
+        name: as recorded.
+        objectives: metric of each objective.
+        named: metric of each name that the spec gives.
+    """
+    found = meaning(name, named)
+    if found:
+        about, way = found.description, found.direction
+        if name.startswith("test_") and name not in named:
+            about = f"On the test split, which decides nothing: {about.replace('validation', 'test')}"
+        return Field(name, found.unit, about, way, False)
+    if name == SEEDS:
+        return Field(name, "1", "Trainings of the same architecture with other seeds that gave values.", None, False)
     confirming = source_of(name, objectives)
     if confirming:
         objective, part = confirming
         again = METRICS.get(objectives[objective])
-        said = "Mean" if part == "mean" else "Standard deviation"
+        said = "Mean" if part == "mean" else "Sample standard deviation"
         about = f"{said} of {objective} over trainings of the same architecture with other seeds."
-        way = again.direction if again and part == "mean" else None
-        return Field(name, again.unit if again else "1", about, way, False)
-    tested = METRICS.get(name.removeprefix("test_"))
-    if tested:
-        return Field(
-            name,
-            tested.unit,
-            f"On the test split, which decides nothing: {tested.description.replace('validation', 'test')}",
-            tested.direction,
-            False,
-        )
+        better = again.direction if again and part == "mean" else None
+        return Field(name, again.unit if again else "1", about, better, False)
+    before = meaning(name.removeprefix(_REFINED), named) if name.startswith(_REFINED) else None
+    if before:
+        return Field(name, before.unit, f"After refinement: {before.description}", before.direction, False)
     return Field(name, "1", "", None, False)
+
+
+def _of_one_seed(name: str, objectives: Mapping[str, str]) -> bool:
+    """Return whether it is a value of one confirming training; mean and deviation are shown, tables have them all."""
+    found = source_of(name, objectives)
+    return found is not None and found[1].isdigit()
 
 
 def _rounded(value: float | None) -> Number:

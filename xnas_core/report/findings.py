@@ -26,7 +26,7 @@ _STRONG = 0.3
 def findings(material: Material) -> tuple[Markup, ...]:
     """Return the sentences; none before anything was scored."""
     makers: tuple[Callable[[Material], Sequence[Markup]], ...] = (
-        _extremes, _trade, _tested, _confirmed, _preferences, _costs, _progress, _failures,
+        _extremes, _trade, _tested, _confirmed, _owing, _preferences, _costs, _progress, _failures,
     )  # fmt: skip
     return tuple(sentence for make in makers for sentence in make(material))
 
@@ -94,13 +94,29 @@ def _confirmed(material: Material) -> list[Markup]:
     sentences = []
     for found in flattery(material.view):
         name = material.view.spec.objectives[found.objective].name
+        seeds = f"{found.seeds} other seed{'' if found.seeds == 1 else 's'}" if found.seeds else "other seeds"
         word = "better" if found.better >= 0 else "worse"
         sentences.append(
-            Markup(
-                "Trained again with other seeds ({}): the front’s own {} was {} {} than the mean of other trainings."
-            ).format(material.glossary.link("confirmed"), name, number(abs(found.better)), word)
-        )
+            Markup("{} by training {} again with {}: its own {} was <b>{}</b> {} than their mean, on average.").format(
+                material.glossary.link("confirmed", "Confirmed"),
+                "the front" if found.members == len(material.data.front) else plural(found.members, "front member"),
+                seeds, name, number(abs(found.better)), word,
+            )
+        )  # fmt: skip
     return sentences
+
+
+def _owing(material: Material) -> list[Markup]:
+    """Front members that are there for parts of the network that lead nowhere."""
+    if not material.owing:
+        return []
+    worst = max(material.owing.values(), key=lambda owed: owed.share)
+    return [
+        Markup('<a href="#members">{}</a> would not be on it without {}, to which up to {} of {} is owed.').format(
+            plural(len(material.owing), "front member"), material.glossary.link("futile activations"),
+            share(worst.share), material.view.spec.objectives[worst.objective].name,
+        )
+    ]  # fmt: skip
 
 
 def _preferences(material: Material) -> list[Markup]:

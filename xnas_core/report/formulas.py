@@ -73,6 +73,7 @@ _DERIVED = (
     re.compile(r"test_(.+)"),
     re.compile(r"(futile_share)_.+"),
     re.compile(r"(completeness_delta)_.+"),
+    re.compile(r"refined_(.+)"),
 )
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from markupsafe import Markup, escape
 
 from xnas_core.api.spec import Direction
+from xnas_core.objectives import spec_metrics
 from xnas_core.report.data import Field, ReportData
 from xnas_core.report.formulas import formula
 from xnas_core.report.svg import tag
@@ -88,6 +89,13 @@ TERMS: tuple[tuple[str, str], ...] = (
         "not tested.",
     ),
     (
+        "futile activations",
+        "Activations whose replacement by their mean changes no class score by more than a tolerated share of the "
+        "scores’ spread: parts of the network that lead nowhere, or to (nearly) nothing. They count for "
+        "introspectability all the same. A front member is marked where another candidate beats it once every "
+        "value v is replaced by v (1 − futile share).",
+    ),
+    (
         "ancestor",
         "A candidate from which another one descends through parents, their parents, and so on.",
     ),
@@ -115,7 +123,7 @@ class Glossary:
 def glossary(data: ReportData) -> Glossary:
     """Return the entries for the metrics that a search has, and for the report's own words."""
     # Ids come from places and not from names: a name may hold anything.
-    measured = {objective.name: objective.metric_name for objective in data.view.spec.objectives}
+    measured = spec_metrics(data.view.spec)
     metrics = tuple(
         _metric(place, field, measured.get(field.name, field.name)) for place, field in enumerate(data.fields)
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from markupsafe import Markup
 
 from xnas_core.analysis.correlation import Correlation, correlations
+from xnas_core.analysis.futile import Owing, owing
 from xnas_core.analysis.motifs import MotifStudy, study
 from xnas_core.analysis.phylogeny import Phylogeny, phylogeny
 from xnas_core.analysis.population import Population, population_of
@@ -74,6 +75,11 @@ class Material:
     def correlations(self) -> tuple[Correlation, ...]:
         """Objectives against costs."""
         return correlations(self.view)
+
+    @cached_property
+    def owing(self) -> Mapping[str, Owing]:
+        """Front members that owe their place to futile activations, by id."""
+        return owing(self.view)
 
     @cached_property
     def tree(self) -> Phylogeny:

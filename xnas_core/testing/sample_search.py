@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean, stdev
 
 import moocore
 import numpy as np
@@ -89,6 +90,7 @@ def sample_search(
     state: SearchState = SearchState.COMPLETE,
     finished: bool = True,
     benchmark: bool = False,
+    confirmed: int = 0,
 ) -> SampleSearch:
     """Return a made-up search; the same arguments give the same search.
 
@@ -100,6 +102,7 @@ def sample_search(
         state: of the search; anything but Complete leaves the last three candidates unfinished and explains none.
         finished: False: no candidate has finished yet.
         benchmark: a search on a table: no attributions, no training.
+        confirmed: seeds with which front members were trained again.
     """
     if not 0 <= candidates <= 15_000:
         raise ValueError(f"candidates must be 0 to 15,000, not {candidates}")
@@ -111,6 +114,7 @@ def sample_search(
         pending = not finished or (state is not SearchState.COMPLETE and number >= candidates - 3)
         _add(run, number, population, pending=pending)
     _finalise(run, explained=state is SearchState.COMPLETE and not benchmark)
+    _confirm(run, confirmed)
     return SampleSearch(_view(run, state, shape), run.contents.__getitem__)
 
 
@@ -316,6 +320,23 @@ def _finalise(run: _Run, *, explained: bool) -> None:
         run.records[index] = replace(
             record, on_front=True, artifacts=tuple(artifacts), metrics=metrics, errors=errors, history=tuple(history)
         )
+
+
+def _confirm(run: _Run, seeds: int) -> None:
+    """Add what front members gave with other seeds: a little worse on average, as a front is picked from noise."""
+    for index in run.members if seeds else ():
+        record = run.records[index]
+        rng = generator("sample-confirm", record.id)
+        metrics: dict[str, float] = {"confirmed_seeds": float(seeds)}
+        errors: dict[str, float] = {}
+        for objective, value in zip(run.spec.objectives, record.objectives, strict=True):
+            values = [(value or 0.0) - 0.004 + float(rng.normal(0, 0.005)) for _ in range(seeds)]
+            name = f"confirmed_{objective.name}"
+            metrics |= {f"{name}_{k}": v for k, v in enumerate(values, start=1)} | {f"{name}_mean": fmean(values)}
+            if seeds > 1:
+                metrics[f"{name}_deviation"] = stdev(values)
+                errors[f"{name}_mean"] = stdev(values) / math.sqrt(seeds)
+        run.records[index] = replace(record, metrics={**record.metrics, **metrics}, errors={**record.errors, **errors})
 
 
 def _view(run: _Run, state: SearchState, shape: DataShape) -> SearchView:

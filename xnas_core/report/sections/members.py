@@ -18,6 +18,7 @@ def section(material: Material) -> Section | None:
         data=material.data,
         cards=made,
         confirmed=any(quantity.confirmed for card in made for quantity in card.quantities),
+        owing=material.owing,
         term=material.glossary.link,
     )
     return Section("members", "Members", html)
