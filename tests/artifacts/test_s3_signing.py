@@ -20,6 +20,7 @@ from urllib3.exceptions import SSLError
 
 from xnas_core.artifacts.s3 import S3Store
 from xnas_core.artifacts.s3_settings import S3Settings
+from xnas_core.artifacts.s3_signing import Signer
 from xnas_core.artifacts.transport import Transport
 from xnas_core.dispatch.grants import S3Grants
 from xnas_core.errors import InvalidInputError, StoreError
@@ -45,10 +46,10 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize(("external", "host"), [(False, "http://minio.store:9000/"), (True, "https://s3.example.org/")])
+@pytest.mark.parametrize(("outside", "host"), [(False, "http://minio.store:9000/"), (True, "https://s3.example.org/")])
 @pytest.mark.parametrize("write", [False, True])
-def test_a_grant_is_a_short_lived_url_of_the_endpoint_asked_for(external: bool, host: str, write: bool) -> None:
-    grant = S3Grants(SETTINGS, external=external, seconds=300).grant("candidates/c1/evaluate-1/x", write=write)
+def test_a_grant_is_a_short_lived_url_of_the_endpoint_asked_for(outside: bool, host: str, write: bool) -> None:
+    grant = S3Grants(SETTINGS, seconds=300).grant("candidates/c1/evaluate-1/x", write=write, outside=outside)
     assert grant.path is None
     assert grant.url is not None
     assert grant.url.startswith(f"{host}bucket/searches/ns/name/uid/candidates/c1/evaluate-1/x?")
@@ -57,9 +58,15 @@ def test_a_grant_is_a_short_lived_url_of_the_endpoint_asked_for(external: bool, 
     assert "secret" not in grant.url
 
 
+def test_a_store_with_one_address_has_it_outside_too() -> None:
+    grant = S3Grants(S3Settings("http://host", "bucket", "a", "s")).grant("x", write=False, outside=True)
+    assert grant.url is not None
+    assert grant.url.startswith("http://host/bucket/x?")
+
+
 def test_what_cannot_be_granted() -> None:
     with pytest.raises(InvalidInputError, match="external endpoint"):
-        S3Grants(S3Settings("http://host", "bucket", "a", "s"), external=True)
+        Signer(S3Settings("http://host", "bucket", "a", "s"), external=True)
     for key in ("../x", "/x", "a//b", "a b"):
         with pytest.raises(InvalidInputError):
             S3Grants(SETTINGS).grant(key, write=True)

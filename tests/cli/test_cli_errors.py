@@ -151,6 +151,23 @@ def test_the_evaluator_takes_the_place_of_the_command(tmp_path: Path, monkeypatc
     ]  # fmt: skip
 
 
+def test_an_evaluator_for_a_cluster_is_given_all_that_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xnas_evaluator.agent.settings import parse
+
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _path, arguments: started.append(arguments))
+    files = {name: tmp_path / name for name in ("token", "ca.crt", "store.crt")}
+    for file in files.values():
+        file.write_text("content")
+    xnas(
+        "evaluator", "--connect", "box:8443", "--search", "team-a/fashion", "--token-file", files["token"],
+        "--ca-file", files["ca.crt"], "--server-name", "xnas", "--store-ca-file", files["store.crt"],
+    )  # fmt: skip
+    settings = parse(started[0][3:])
+    assert (settings.search, settings.server_name, settings.bearer()) == ("team-a/fashion", "xnas", "content")
+    assert (settings.ca_file, settings.store_ca_file) == (files["ca.crt"], files["store.crt"])
+
+
 def test_python_m_is_the_entry_point() -> None:
     assert sys.executable in command()
     assert xnas_process("--help").out == xnas_process("-h").out

@@ -17,7 +17,6 @@ from xnas_core.artifacts.folder import FolderStore
 from xnas_core.artifacts.s3_settings import S3Settings
 from xnas_core.dispatch.grants import DataGrantSource, FolderGrants, S3DataGrants
 from xnas_core.dispatch.server import DispatchServer
-from xnas_core.errors import InvalidInputError
 from xnas_core.tasks import EvaluationConfig
 from xnas_core.testing.fake_evaluator import FakeEvaluator, running
 
@@ -76,7 +75,7 @@ async def test_the_address_of_the_spec_is_granted_before_any_attempt(short: Path
         assert (await refused(channel))[0] is LATER, "not connected yet"
         async with running(FakeEvaluator(channel, "e1")):
             url = urlsplit(await ask(channel))
-            assert (url.scheme, url.netloc, url.path) == ("https", "store:9000", "/datasets/team-a/digits.npz")
+            assert (url.scheme, url.path) == ("https", "/datasets/team-a/digits.npz")
             assert parse_qs(url.query)["X-Amz-Expires"] == ["600"]
             assert "secret" not in url.query
 
@@ -168,12 +167,19 @@ def test_what_is_never_signed_though_all_is_mapped(uri: str) -> None:
         S3DataGrants(SETTINGS, lambda _: True).grant(uri)
 
 
-def test_the_external_endpoint_is_signed_for_where_it_is_asked_for() -> None:
-    assert (
-        S3DataGrants(SETTINGS, lambda _: True, external=True).grant(URI).startswith("https://outside/datasets/team-a/")
-    )
-    with pytest.raises(InvalidInputError, match="external endpoint"):
-        S3DataGrants(S3Settings("http://host", "bucket", "a", "s"), lambda _: True, external=True)
+def test_who_is_outside_gets_the_external_endpoint() -> None:
+    assert allowed(URI).grant(URI, outside=True).startswith("https://outside/datasets/team-a/digits.npz?")
+    alone = S3DataGrants(S3Settings("http://host", "bucket", "a", "s"), lambda _: True)
+    assert alone.grant(URI, outside=True).startswith("http://host/datasets/")
+
+
+async def test_an_evaluator_without_a_pod_is_outside(short: Path) -> None:
+    here = serving(short, allowed(URI), {"source": {"npz": URI}})
+    async with here as (server, channel), running(FakeEvaluator(channel, "e1")):
+        assert (await ask(channel)).startswith("https://outside/")
+        request = pb.GrantDataRequest(evaluator_id="e1", uri=URI).SerializeToString()
+        answer = await server.service.grant_data(request, _Context(), only="e1")  # type: ignore[arg-type]  # a part of it
+        assert pb.GrantDataResponse.FromString(answer).url.startswith("https://store:9000/")
 
 
 class _AbortedError(Exception):

@@ -13,6 +13,7 @@ from xnas_core.s3_address import S3Address
 
 if TYPE_CHECKING:
     from xnas_core.artifacts.s3_settings import S3Settings
+    from xnas_core.artifacts.s3_signing import Signer
 
 GRANT_SECONDS = 600
 """How long a presigned URL holds. A worker asks for it right before it begins the request; repetitions fit in too."""
@@ -29,10 +30,13 @@ class Grant:
 class GrantSource(Protocol):
     """Makes grants. Whether the evaluator may have the object was checked before."""
 
-    def grant(self, key: str, *, write: bool) -> Grant:
+    def grant(self, key: str, *, write: bool, outside: bool = False) -> Grant:
         """Return access to one object, to write (create or replace) or to read.
 
         Must not block: signing needs no network.
+
+        Args:
+            outside: the evaluator is none of the cluster's pods, so it may see the store under another address.
         """
         ...
 
@@ -43,9 +47,9 @@ class FolderGrants:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
-    def grant(self, key: str, *, write: bool) -> Grant:
+    def grant(self, key: str, *, write: bool, outside: bool = False) -> Grant:
         """See GrantSource.grant; the same file for both verbs."""
-        del write
+        del write, outside
         return Grant(path=str(self._root / check_key(key)))
 
 
@@ -54,29 +58,37 @@ class S3Grants:
 
     Args:
         settings: the store; its prefix is the search's root.
-        external: make URLs for the external endpoint, for evaluators outside the cluster.
         seconds: how long a URL holds.
-
-    Raises:
-        InvalidInputError: the external endpoint is asked for and not set.
     """
 
-    def __init__(self, settings: S3Settings, *, external: bool = False, seconds: int = GRANT_SECONDS) -> None:
+    def __init__(self, settings: S3Settings, *, seconds: int = GRANT_SECONDS) -> None:
+        self._signers = _Signers(settings, seconds)
+
+    def grant(self, key: str, *, write: bool, outside: bool = False) -> Grant:
+        """See GrantSource.grant."""
+        return Grant(url=self._signers.of(outside).sign("PUT" if write else "GET", key))
+
+
+class _Signers:
+    """Signs for the endpoint that evaluators inside the cluster see, or for the external one, if there is one."""
+
+    def __init__(self, settings: S3Settings, seconds: int) -> None:
         # Here, since one machine has no S3 store and no SDK installed.
         from xnas_core.artifacts.s3_signing import Signer
 
-        self._signer = Signer(settings, external=external, seconds=seconds)
+        self._inside = self._outside = Signer(settings, seconds=seconds)
+        if settings.external_endpoint is not None:
+            self._outside = Signer(settings, external=True, seconds=seconds)
 
-    def grant(self, key: str, *, write: bool) -> Grant:
-        """See GrantSource.grant."""
-        return Grant(url=self._signer.sign("PUT" if write else "GET", key))
+    def of(self, outside: bool) -> Signer:
+        return self._outside if outside else self._inside
 
 
 class DataGrantSource(Protocol):
     """Makes grants to read a search's data set. That the address is the one in the accepted spec was checked before."""
 
-    def grant(self, uri: str) -> str:
-        """Return a presigned URL to read the object with. Must not block.
+    def grant(self, uri: str, *, outside: bool = False) -> str:
+        """Return a presigned URL to read the object with. Must not block. `outside`: see GrantSource.grant.
 
         Raises:
             PermissionError: the search may not read it; the sentence says why.
@@ -87,8 +99,9 @@ class DataGrantSource(Protocol):
 class NoDataGrants:
     """Refuses all: no data set lies in a store here."""
 
-    def grant(self, uri: str) -> str:
+    def grant(self, uri: str, *, outside: bool = False) -> str:
         """See DataGrantSource.grant."""
+        del outside
         raise PermissionError(f"{uri[:1000]} cannot be read here: data sets from a store work on a cluster only")
 
 
@@ -98,28 +111,15 @@ class S3DataGrants:
     Args:
         settings: the store; its bucket holds artifacts, and no data set is ever read from it.
         may_read: whether the search may read the object at an address.
-        external: make URLs for the external endpoint, for evaluators outside the cluster.
         seconds: how long a URL holds.
-
-    Raises:
-        InvalidInputError: the external endpoint is asked for and not set.
     """
 
-    def __init__(
-        self,
-        settings: S3Settings,
-        may_read: Callable[[str], bool],
-        *,
-        external: bool = False,
-        seconds: int = GRANT_SECONDS,
-    ) -> None:
-        from xnas_core.artifacts.s3_signing import Signer
-
-        self._signer = Signer(settings, external=external, seconds=seconds)
+    def __init__(self, settings: S3Settings, may_read: Callable[[str], bool], *, seconds: int = GRANT_SECONDS) -> None:
+        self._signers = _Signers(settings, seconds)
         self._artifacts = settings.bucket
         self._may_read = may_read
 
-    def grant(self, uri: str) -> str:
+    def grant(self, uri: str, *, outside: bool = False) -> str:
         """See DataGrantSource.grant."""
         try:
             address = S3Address.parse(uri)
@@ -127,6 +127,6 @@ class S3DataGrants:
                 raise PermissionError(f"{uri} lies in the bucket of the artifacts, from which no data set is read")
             if not self._may_read(uri):
                 raise PermissionError(f"searches of this namespace may not read {uri}: it is not mapped to it")
-            return self._signer.elsewhere(address.bucket).sign("GET", address.key)
+            return self._signers.of(outside).elsewhere(address.bucket).sign("GET", address.key)
         except InvalidInputError as error:
             raise PermissionError(str(error)) from error

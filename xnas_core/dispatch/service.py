@@ -169,7 +169,10 @@ class EvaluatorService:
         self._act(self._pool.refuse_assignment(task_id, sentence))
 
     async def grant(self, data: bytes, context: Context, only: str | None = None) -> bytes:
-        """Answer a GrantRequest; `only` is the one evaluator id that the caller may use."""
+        """Answer a GrantRequest; `only` is the one evaluator id that the caller may use.
+
+        On a cluster each pod has one; so who has none is outside.
+        """
         try:
             request = pb.GrantRequest.FromString(data)
             if only is not None and request.evaluator_id != only:
@@ -184,7 +187,7 @@ class EvaluatorService:
             return await abort(context, grpc.StatusCode.PERMISSION_DENIED, str(error))
         except LookupError as error:
             return await abort(context, grpc.StatusCode.FAILED_PRECONDITION, str(error.args[0]))
-        grant = self._grants.grant(key, write=write)
+        grant = self._grants.grant(key, write=write, outside=only is None)
         response = pb.GrantResponse(path=grant.path or "") if grant.url is None else pb.GrantResponse(url=grant.url)
         return response.SerializeToString()
 
@@ -205,7 +208,8 @@ class EvaluatorService:
             sentence = "this is not the address of the search's data set; evaluators read that one only"
             return await abort(context, grpc.StatusCode.PERMISSION_DENIED, sentence)
         try:
-            return pb.GrantDataResponse(url=self._data_grants.grant(request.uri)).SerializeToString()
+            url = self._data_grants.grant(request.uri, outside=only is None)
+            return pb.GrantDataResponse(url=url).SerializeToString()
         except PermissionError as error:
             return await abort(context, grpc.StatusCode.PERMISSION_DENIED, str(error))
 
