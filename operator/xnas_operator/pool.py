@@ -117,7 +117,10 @@ class EvaluatorPool:
             await self._prepare(search, defaults)
         match plan.action:
             case JobAction.CREATE:
-                self.job, _ = await self._kube.create_or_get(JOBS, space, evaluator_job(search, defaults))
+                job = evaluator_job(search, defaults)
+                # After a search's end there may be a use for fewer than it has.
+                job["spec"] |= {"parallelism": wanted, "completions": wanted}
+                self.job, _ = await self._kube.create_or_get(JOBS, space, job)
             case JobAction.SCALE if self.job is not None:
                 patch = {**(plan.patch or {}), "metadata": {"uid": self.job["metadata"]["uid"]}}
                 self.job = await self._kube.merge_patch(JOBS, space, name, patch)

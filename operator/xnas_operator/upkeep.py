@@ -128,7 +128,7 @@ class Upkeep:
         session = self._known.session
         if session is None or session.engine is None or session.engine.finished is None:
             return math.inf
-        need = late_work(session.engine) + len(session.inbox)
+        need = max(late_work(session.engine), min(1, len(session.inbox)))
         self._late_most = max(self._late_most, need) if need else 0
         return self._late_most
 

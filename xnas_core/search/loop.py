@@ -62,7 +62,7 @@ class SearchLoop:
         self._on_turn = on_turn
         self._on_attempt = on_attempt
         self._clock = clock
-        self._inbox = inbox or RequestInbox()
+        self._inbox = inbox if inbox is not None else RequestInbox()
         self._only_requested = only_requested
         self._stopping = False
         self._requests: list[ev.Event] = []

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,16 @@ from xnas_core.artifacts import keys
 from xnas_core.artifacts.folder import FolderStore
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch import messages as m
-from xnas_core.tasks import Assignment, DataDescription, EndReason, Progress, TaskFailure, TaskResult, derived_seed
+from xnas_core.tasks import (
+    Artifact,
+    Assignment,
+    DataDescription,
+    EndReason,
+    Progress,
+    TaskFailure,
+    TaskResult,
+    derived_seed,
+)
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", m.MAX_MESSAGE_BYTES),
@@ -84,6 +93,7 @@ class FakeEvaluator:
         channel: to the server; many evaluators may share one.
         outcome: duration and fault of each attempt.
         metrics: values of a success.
+        artifacts: objects of a success, which whoever makes them has stored.
         store: where result.json is written before Completed is sent; None to leave it out (benchmarks).
         search: NAMESPACE/NAME of the search to serve, on a cluster.
         capabilities: what Register declares.
@@ -101,6 +111,7 @@ class FakeEvaluator:
     slots: int = 1
     outcome: Callable[[Assignment], Outcome] = succeed
     metrics: Callable[[Assignment], Mapping[str, float]] = seeded_metrics
+    artifacts: Callable[[Assignment], Sequence[Artifact]] = lambda _: ()
     store: Path | ObjectStore | None = None
     token: str | None = None
     search: str | None = None
@@ -287,6 +298,7 @@ class FakeEvaluator:
             candidate_id=assignment.candidate_id,
             attempt=assignment.attempt,
             metrics=dict(self.metrics(assignment)),
+            artifacts=tuple(self.artifacts(assignment)),
             environment={"device": "simulated"},
         )
         document = wire.to_json(result)
