@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xnas_core.artifacts import download
+from xnas_core.artifacts import download, presigned
 from xnas_core.artifacts.download import Download, partial_path
 from xnas_core.artifacts.refusals import AccessRefusedError
+from xnas_core.artifacts.s3 import S3Store
+from xnas_core.artifacts.s3_settings import S3Settings
 from xnas_core.artifacts.transport import Transport
+from xnas_core.dispatch.grants import S3DataGrants
 from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.testing.fake_s3 import QUICK, FakeS3, Refusal, Trouble, fake_s3
 
@@ -154,6 +158,14 @@ def test_a_store_that_always_breaks_off_at_once_is_given_up(s3: FakeS3, tmp_path
     assert pauses == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("status", [206, 416])
+def test_an_answer_about_parts_that_nobody_asked_for_is_an_error(s3: FakeS3, tmp_path: Path, status: int) -> None:
+    s3.script = [Refusal(status, "InvalidRange")] * 100
+    with pytest.raises(StoreError, match=f"answered {status}"):
+        made(s3, tmp_path).run()
+    assert len(s3.seen) == 1
+
+
 def test_an_absent_object_is_named(s3: FakeS3, tmp_path: Path) -> None:
     s3.objects.clear()
     with pytest.raises(InvalidInputError, match="there is no object s3://bucket/x"):
@@ -211,3 +223,41 @@ def test_whatever_happens_it_is_whole_or_an_error(
         assert done.sha256 == hashlib.sha256(content).hexdigest()
         return
     raise AssertionError("eight troubles cannot end four downloads")
+
+
+def test_on_a_real_server(s3_settings: S3Settings, s3_store: S3Store, tmp_path: Path) -> None:
+    """Parts, their names, and the grant of a data set, as a real store has them."""
+    s3_store.put("team/x.npz", CONTENT * 100)
+    uri = f"s3://{s3_settings.bucket}/{s3_settings.prefix}/team/x.npz"
+    elsewhere = replace(s3_settings, bucket="another-bucket", prefix="")
+    grants = S3DataGrants(elsewhere, lambda asked: asked == uri)
+    transport = Transport(QUICK)
+    first = presigned.rest(transport, grants.grant(uri))
+    assert first is not None
+    first.blocks.close()
+    assert (first.start, first.size) == (0, 100 * len(CONTENT))
+    assert first.etag
+    later = presigned.rest(transport, grants.grant(uri), 1000, first.etag)
+    assert later is not None
+    assert (later.start, later.size) == (1000, first.size)
+    assert b"".join(later.blocks) == (CONTENT * 100)[1000:]
+    changed = presigned.rest(transport, grants.grant(uri), 1000, '"another"')
+    assert changed is not None
+    assert changed.start == 0
+    changed.blocks.close()
+
+    seen = 0
+
+    def killed_once(_: float) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 2:
+            raise EnoughError
+
+    given: dict[str, Any] = {"ask": lambda: grants.grant(uri), "what": uri, "max_bytes": 10**8, "sleep": lambda _: None}
+    with pytest.raises(EnoughError):
+        Download(transport=transport, target=tmp_path / "x", alive=killed_once, **given).run()
+    done = Download(transport=transport, target=tmp_path / "x", alive=lambda _: None, **given).run()
+    assert (tmp_path / "x").read_bytes() == CONTENT * 100
+    assert done.sha256 == hashlib.sha256(CONTENT * 100).hexdigest()
+    transport.clear()

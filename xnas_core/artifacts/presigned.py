@@ -133,7 +133,7 @@ def rest(transport: Transport, url: str, start: int = 0, etag: str = "") -> Rest
             first, size = int(where.group(1)), int(where.group(2))
             if first == start and found == etag:
                 return Rest(start, size, etag, _explained(blocks(response), url))
-        if response.status in (206, 416):
+        if start and response.status in (206, 416):
             # Another content by now, or the part that it had is not there any more.
             response.close()
             return rest(transport, url)
