@@ -129,7 +129,7 @@ def test_confirmation_stands_beside_the_searchs_own_value() -> None:
     gains = [c.metrics["accuracy"] - c.metrics["confirmed_accuracy_mean"] for c in VIEW.candidates if c.on_front]
     found = flattery(VIEW)[0]
     assert found.better == pytest.approx(fmean(gains))
-    assert f"again with 3 other seeds: its own accuracy was {number(abs(found.better))}" in words
+    assert f"trained again with 3 other seeds, the front has accuracy {signed(found.better)[1:]} worse and" in words
     assert flattery(sample_search(20).view) == ()
     assert "confirmed_accuracy_1" not in {field.name for field in MATERIAL.data.fields}
 

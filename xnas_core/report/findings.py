@@ -91,19 +91,23 @@ def _tested(material: Material) -> list[Markup]:
 
 def _confirmed(material: Material) -> list[Markup]:
     """How much the front flatters itself."""
-    sentences = []
-    for found in flattery(material.view):
-        name = material.view.spec.objectives[found.objective].name
-        seeds = f"{found.seeds} other seed{'' if found.seeds == 1 else 's'}" if found.seeds else "other seeds"
-        word = "better" if found.better >= 0 else "worse"
-        sentences.append(
-            Markup("{} by training {} again with {}: its own {} was <b>{}</b> {} than their mean, on average.").format(
-                material.glossary.link("confirmed", "Confirmed"),
-                "the front" if found.members == len(material.data.front) else plural(found.members, "front member"),
-                seeds, name, number(abs(found.better)), word,
-            )
-        )  # fmt: skip
-    return sentences
+    found = flattery(material.view)
+    if not found:
+        return []
+    seeds = max(item.seeds or 0 for item in found)
+    again = f"{seeds} other seed{'' if seeds == 1 else 's'}" if seeds else "other seeds"
+    changes = [
+        f"{material.view.spec.objectives[item.objective].name} {signed(abs(item.better))[1:]} "
+        f"{'worse' if item.better >= 0 else 'better'}"
+        for item in found
+    ]
+    members = max(item.members for item in found)
+    whom = "the front" if members == len(material.data.front) else plural(members, "front member")
+    return [
+        Markup("{}: trained again with {}, {} has <b>{}</b>, on average.").format(
+            material.glossary.link("confirmed", "Confirmed"), again, whom, listed(changes)
+        )
+    ]
 
 
 def _owing(material: Material) -> list[Markup]:
