@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("engine", "search_quality", "utilisation", "training", "introspectability", "dispatch")
+NAMES = ("engine", "search_quality", "utilisation", "training", "introspectability", "measures", "dispatch")
 
 
 def main(arguments: list[str]) -> int:
