@@ -156,9 +156,10 @@ def test_deep_lift_adds_up_through_maxima_whose_windows_overlap(pool: nn.Module)
 
 
 class _Functional(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
         self.scores = nn.Linear(64, 5)
+        nn.init.constant_(self.scores.weight, scale)
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.scores(F.relu(images.flatten(1)) ** 2)
@@ -171,6 +172,7 @@ class _Functional(nn.Module):
         (nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Softmax(1)), "no rule for the operation Softmax"),
         (nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64, 5)), "do not work in place; a ReLU does"),
         (_Functional(), "outside of its modules"),
+        (_Functional(1e-3), "outside of its modules"),
     ],
 )
 def test_deep_lift_refuses_what_it_would_get_wrong(network: nn.Module, message: str) -> None:

@@ -10,10 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnas_core.errors import InvalidInputError
-from xnas_core.spaces.base import DataShape
-from xnas_core.spaces.mobile import Mobile
 from xnas_core.spaces.nas_bench_201 import NasBench201
-from xnas_core.tasks import generator
 from xnas_evaluator.explain import Explainer, NotApplicableError
 from xnas_evaluator.explain.budget import bytes_per_image
 from xnas_evaluator.explain.feature_map import last_feature_map
@@ -39,17 +36,6 @@ ODD_CELLS = {
 def _cell(encoding: str, prune: bool = True) -> nn.Module:
     space = NasBench201({**PARAMETERS, "prune": prune}, DIGITS)
     return build(space.graph(space.decode(encoding)), seed=1).eval()
-
-
-def _random_cells(count: int) -> list[str]:
-    space = NasBench201(PARAMETERS, DIGITS)
-    random = generator("random cells for explainers")
-    found: list[str] = []
-    while len(found) < count:
-        genes = tuple(int(g) for g in random.integers(0, 5, 6))
-        if space.connected(genes):
-            found.append(space.encoding(genes))
-    return found
 
 
 def _batch(count: int = 5, channels: int = 1, side: int = 8) -> tuple[Tensor, Tensor]:
@@ -144,24 +130,9 @@ def test_grad_cam_equals_a_slow_implementation(trained: TrainedFolder, network: 
         torch.testing.assert_close(explanation.attributions[position], fine[0], atol=1e-5, rtol=1e-4)
 
 
-def _mobile(number: int) -> nn.Module:
-    space = Mobile({}, DataShape(3, 16, 16, 10))
-    random = generator("mobile networks for explainers", number)
-    genes = tuple(int(random.integers(0, values)) for values in space.cardinalities)
-    return build(space.graph(genes), seed=1).eval()
-
-
-@pytest.mark.parametrize("encoding", [*ODD_CELLS.values(), *_random_cells(10)])
-def test_every_cell_is_explained_by_every_method(encoding: str) -> None:
-    _explained_by_every_method(_cell(encoding), *_batch())
-
-
-@pytest.mark.parametrize("number", range(3))
-def test_networks_of_another_space_are_explained_by_every_method(number: int) -> None:
-    _explained_by_every_method(_mobile(number), *_batch(5, 3, 16))
-
-
-def _explained_by_every_method(network: nn.Module, inputs: Tensor, targets: Tensor) -> None:
+@pytest.mark.parametrize("encoding", ODD_CELLS.values())
+def test_odd_cells_are_explained_by_every_method(encoding: str) -> None:
+    network, (inputs, targets) = _cell(encoding), _batch()
     for make in EXPLAINERS:
         explanation = make().explain(network, inputs, targets, 0)
         assert explanation.attributions.shape[0] == 5
@@ -220,48 +191,6 @@ def test_grad_cam_says_so_where_a_network_has_no_fit_layer(network: nn.Module, w
 def _hooks(network: nn.Module) -> int:
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return sum(len(getattr(module, kind)) for module in network.modules() for kind in kinds)
-
-
-class _Broken(nn.Module):
-    def forward(self, *_: Tensor) -> Tensor:
-        raise RuntimeError("broken on purpose")
-
-
-@pytest.mark.parametrize("make", EXPLAINERS)
-@pytest.mark.parametrize("broken", [False, True])
-def test_nothing_is_left_behind(make: Callable[[], Explainer], broken: bool) -> None:
-    network = build(small_graph(classes=10), seed=2)
-    frozen = network.get_submodule("stem.conv").get_parameter("weight")
-    frozen.requires_grad_(False)
-    flags = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
-    state = {name: value.clone() for name, value in network.state_dict().items()}
-    if broken:
-        network._plan[-1] = (_Broken(), *network._plan[-1][1:])
-    inputs, targets = _batch()
-    before = inputs.clone()
-    if broken:
-        with pytest.raises(RuntimeError, match="on purpose"):
-            make().explain(network, inputs, targets, 0)
-    else:
-        make().explain(network, inputs, targets, 0)
-    assert _hooks(network) == 0
-    assert not network.training
-    assert {name: parameter.requires_grad for name, parameter in network.named_parameters()} == flags
-    assert all(parameter.grad is None for parameter in network.parameters())
-    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
-    assert torch.equal(inputs, before)
-    assert not inputs.requires_grad
-    assert torch.is_grad_enabled()
-
-
-@pytest.mark.parametrize("make", EXPLAINERS)
-def test_a_second_call_gives_the_same_and_so_does_a_call_without_gradients(make: Callable[[], Explainer]) -> None:
-    network = _cell(ODD_CELLS["convolutions"])
-    inputs, targets = _batch()
-    first = make().explain(network, inputs, targets, 1).attributions
-    assert torch.equal(make().explain(network, inputs, targets, 1).attributions, first)
-    with torch.no_grad():
-        assert torch.equal(make().explain(network, inputs, targets, 1).attributions, first)
 
 
 @pytest.mark.parametrize("make", EXPLAINERS)

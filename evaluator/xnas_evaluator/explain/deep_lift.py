@@ -17,6 +17,8 @@ _COPIES = 4
 """An image and its reference go through together, and of each a rule keeps its multipliers, masks and output."""
 _TOLERANCE = 1e-3
 """Largest completeness delta, as a share of the magnitudes that were added: float32 stays well below it."""
+_ROUNDING = 1e-5
+"""Largest delta in any case, for images that hardly differ from the reference."""
 
 
 class DeepLiftExplainer:
@@ -73,9 +75,8 @@ class _RuledDeepLift(DeepLift):  # type: ignore[misc]  # Captum has no types
 def _complete(attribution: Tensor, delta: Tensor) -> Tensor:
     """Return the attribution; raise NotApplicableError where it misses the difference of the scores."""
     added = attribution.abs().flatten(1).sum(1)
-    allowed = _TOLERANCE * (1.0 + added)
-    if bool((delta.abs() > allowed).any()):
-        worst = float((delta.abs() / allowed).max()) * _TOLERANCE
+    if bool((delta.abs() > _TOLERANCE * added + _ROUNDING).any()):
+        worst = float((delta.abs() / (added + _ROUNDING)).max())
         raise NotApplicableError(
             f"deepLift's attributions miss the difference of the class scores by a share of {worst:.2g}: the network "
             "computes something outside of its modules, for which there is no rule"
