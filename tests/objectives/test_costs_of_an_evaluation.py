@@ -12,6 +12,7 @@ from xnas_evaluator import measure
 from xnas_evaluator.diagnosis import make as diagnosing
 from xnas_evaluator.explain import make as making
 from xnas_evaluator.networks.build import build
+from xnas_evaluator.objectives import measure as measuring
 from xnas_evaluator.testing import assignment
 from xnas_evaluator.testing_networks import small_data, small_graph, small_spec
 from xnas_evaluator.training.settings import arithmetic
@@ -82,3 +83,20 @@ def test_a_slow_diagnosis_is_measured_on_few_samples(
     seconds = measure._diagnosis_seconds(context, build(small_graph(), 1), data, numbers)
     assert sizes == seen
     assert seconds == pytest.approx(each * 136 / 32 if len(seen) == 1 else each)
+
+
+def test_what_has_samples_of_its_own_is_not_scaled_up_and_imports_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.1, 9.0, 5.0])  # latency, then on few samples with and without imports
+
+    def timed(work: Callable[[], object]) -> float:
+        work()
+        return next(times)
+
+    monkeypatch.setattr(measure, "_timed", timed)
+    monkeypatch.setattr(measuring, "measure", lambda *_: measuring.Measured({}, {}, {"infidelity": 3.0, "loss": 1.0}))
+    context, data = _context(tmp_path), small_data(samples=600, validation=600)
+    numbers = arithmetic("cpu", context.spec.training.precision)
+    seconds = measure._metrics_seconds(context, build(small_graph(), 1), data, numbers)
+    assert seconds == pytest.approx(3.1 + 1.9 * (600 + 600) / (2 * measure.FEW))

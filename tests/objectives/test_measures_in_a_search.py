@@ -82,7 +82,10 @@ def test_every_measure_can_be_an_objective_a_constraint_or_a_metric(tmp_path: Pa
         assert measured.metrics[item["name"]] == measured.metrics[item["metric"]]
         assert measured.errors.get(item["name"]) == measured.errors.get(item["metric"])
     assert json.loads(json.dumps(measured.metrics, allow_nan=False)) == measured.metrics
-    assert measured.seconds.keys() == {*ASKED, "latency_ms"}
+    assert measured.seconds.keys() == {*ASKED, "latency_ms", "ablation"}
+    asked = ("infidelity", "max_sensitivity", "sparsity", "explainer_agreement", "completeness_error")
+    own = sum(measured.seconds[name] for name in (*asked, "randomization_sanity", "ablation"))
+    assert measured.fixed_seconds == pytest.approx(own)
 
 
 def test_one_measure_with_several_parameters_and_equal_ones_once(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS
 from xnas_core.objectives import futile_share_of
 from xnas_evaluator.context import NonFiniteError, TaskContext
 from xnas_evaluator.explain.base import NotApplicableError
@@ -29,6 +30,7 @@ __all__ = ["GAP_SAMPLES", "Measured", "Plan", "measure", "plan"]
 
 GAP_SAMPLES = 10_000
 """At most so many training samples, evenly spread, for the training accuracy in generalization_gap."""
+_ABLATION = "ablation"
 _GROUPINGS: Mapping[str, GroupBy] = {
     "introspectability_true_class": "trueClass",
     "introspectability_predicted_class": "predictedClass",
@@ -40,12 +42,18 @@ class Measured:
     """Values and their standard errors, by name.
 
     Attributes:
-        seconds: of each measure that was asked for, by metric.
+        seconds: of each measure that was asked for, by metric; and of looking for live activations (`ablation`).
     """
 
     metrics: dict[str, float]
     errors: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def fixed_seconds(self) -> float:
+        """Seconds of what works on a number of samples of its own, however many the validation split has."""
+        own = (name for name in self.seconds if "samplesPerClass" in METRIC_PARAMETERS.get(name, {}))
+        return sum(self.seconds[name] for name in (*own, *({_ABLATION} & self.seconds.keys())))
 
 
 def measure(
@@ -66,7 +74,9 @@ def measure(
     network.eval()
     shared = Shared(network, data, arithmetic, context.spec.seed)
     settings = plan.introspectability
+    started = time.perf_counter()
     live = shared.live(settings.layers, AblationSettings()) if plan.guarded else None
+    looked = {_ABLATION: time.perf_counter() - started} if plan.guarded else {}
     found = _always(shared.scores(settings, live), network, data, arithmetic, train_seconds)
     found[INTROSPECTABILITY] = found[
         "introspectability_true_class" if settings.group_by == "trueClass" else "introspectability_predicted_class"
@@ -84,7 +94,7 @@ def measure(
     seconds = _requested(plan, view, found)
     values = _defined(found)
     errors = {name: estimate.error for name, estimate in found.items() if estimate.error is not None}
-    return Measured(values, {name: error for name, error in errors.items() if name in values}, seconds)
+    return Measured(values, {name: error for name, error in errors.items() if name in values}, looked | seconds)
 
 
 def _always(
@@ -118,7 +128,8 @@ def _requested(plan: Plan, view: Measurement, found: dict[str, Estimate]) -> dic
             epochs = view.task.spec.training.epochs
             view.task.progress(epochs, epochs, f"measuring {request.metric}")
             started = time.perf_counter()
-            made[request.key] = _estimate(measure.measure, replace(view, parameters=request.parameters))
+            seen = replace(view, parameters=request.parameters, metrics=_defined(found))
+            made[request.key] = _estimate(measure.measure, seen)
             seconds[request.metric] = seconds.get(request.metric, 0.0) + time.perf_counter() - started
         found[request.name] = made[request.key]
         guard = futile_share_of(request.name)
