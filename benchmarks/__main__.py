@@ -5,7 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("engine", "search_quality", "utilisation", "training", "introspectability", "measures", "dispatch")
+NAMES = (
+    "engine",
+    "search_quality",
+    "utilisation",
+    "training",
+    "introspectability",
+    "measures",
+    "explainers",
+    "explanation_cost",
+    "dispatch",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -154,7 +154,8 @@ def _table(spec: ArchitectureSearchSpec, totals: Mapping[str, float], front: int
             f"{100 * rest / plain:.1f} %, and pictures {pictures:.1f} s.",
             f"Goal: default explanations and metrics add at most {GOAL:.0%}, pictures not counted: "
             f"{'met' if rest <= GOAL * plain else 'missed'}.",
-            f"{spec.limits.max_evaluations} evaluations, {front} front members explained, 20 images each. "
+            f"{spec.limits.max_evaluations} evaluations, {front} front members explained, 20 images each: as many as "
+            "its population, more than its front usually has. "
             "Saliency is the quickstart's third method and not a default.",
             f"PyTorch {torch.__version__}, Captum {importlib.metadata.version('captum')}.",
         ),

@@ -273,10 +273,15 @@ def test_the_documented_plug_in_runs(trained: TrainedFolder, network: TrainedNet
     assert not torch.equal(tensors["attributions"], quiet)
 
 
-def test_the_page_lists_the_built_in_explainers() -> None:
+def test_the_pages_list_the_built_in_explainers() -> None:
     table = PAGE.read_text(encoding="utf-8").partition("## The built-in ones")[2]
+    methods = (PAGE.parents[1] / "explainers.md").read_text(encoding="utf-8")
+    reference = (PAGE.parents[1] / "reference" / "architecturesearch.md").read_text(encoding="utf-8")
+    listed = next(line for line in reference.partition("## spec.explanations")[2].splitlines() if "`methods`" in line)
     for name in plugins.names(plugins.PluginKind.EXPLAINER):
         assert f"| `{name}` |" in table
+        assert f"| `{name}` |" in methods.partition("## Which one")[2]
+        assert name in listed
 
 
 def test_a_cancelled_attempt_leaves(trained: TrainedFolder) -> None:
