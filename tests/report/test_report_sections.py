@@ -24,6 +24,8 @@ from xnas_core.report.sections import preferences
 from xnas_core.report.sections.progress import milestones
 from xnas_core.report.wording import motif_words
 from xnas_core.search.view import SearchState
+from xnas_core.search.viewing import view as view_of
+from xnas_core.testing.growing_search import GrowingSearch, spec_document
 from xnas_core.testing.sample_search import sample_search
 
 SAMPLE = sample_search(160, confirmed=3)
@@ -115,6 +117,17 @@ def test_motifs_are_listed_with_the_counts_of_the_search_and_drawn() -> None:
     assert section.html.count('class="drawing"') == len(listed)
     assert f"{spaced(share(1.0))} {len(chosen)} of {len(chosen)}" in words
     assert "★" in words
+
+
+def test_a_chain_of_stages_has_choices_and_motifs_in_words() -> None:
+    grown = GrowingSearch("a", spec_document(searchSpace={"name": "mobile"}, limits={"maxEvaluations": 90}))
+    grown.finish(90)
+    view = view_of(grown.engine, "a")
+    page = render(view, lambda _: b"")
+    checker = Checker(page)
+    assert checker.problems == []
+    assert "stage 2 kernel" in checker.words
+    assert "motifs of up to" in checker.words
 
 
 def test_confirmation_stands_beside_the_searchs_own_value() -> None:

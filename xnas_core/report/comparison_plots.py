@@ -21,7 +21,8 @@ from xnas_core.search.view import SearchView
 
 EXTENTS = (("wide-only", (1_040.0, 440.0)), ("narrow-only", (360.0, 330.0)))
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72.0, 26.0, 12.0, 46.0
-_COLOURS = 7
+_COLOURS = (1, 2, 3, 4, 5, 7, 6)
+"""Classes of colour. The sixth is as blue as the first; seventh in this order, it has another shape."""
 _DRAWN = 400
 """Front members of an arm that are drawn on a plot."""
 _LINE = 13.0
@@ -32,7 +33,7 @@ Point = tuple[float, float]
 def mark(place: int, x: float, y: float, r: float = 4.5) -> Markup:
     """Return the mark of an arm by its place among the arms: 35 combinations of colour and shape."""
     shapes: tuple[Callable[[float, float, float], str], ...] = (diamond, _disc, _up, _square, _down)
-    return tag("path", class_=f"arm f{place % _COLOURS + 1}", d=shapes[place % len(shapes)](x, y, r))
+    return tag("path", class_=f"arm f{_colour(place)}", d=shapes[place % len(shapes)](x, y, r))
 
 
 def fields(view: SearchView) -> tuple[Field, ...]:
@@ -81,7 +82,7 @@ def _fronts(comparison: Comparison, x: int, y: int, extent: Point) -> Markup:
     up = Scale.of([b for _, b in points], extent[1] - _BOTTOM, _TOP)
     parts: list[Markup] = [axes(across, up, across_field, up_field, extent)]
     for place, (arm, trials) in enumerate(zip(comparison.arms, fronts, strict=True)):
-        colour = f"c{place % _COLOURS + 1}"
+        colour = f"c{_colour(place)}"
         for front in trials:
             parts.append(tag("path", class_=f"outline {colour}", d=_steps(front, across_field, up_field, across, up)))
         joint = joint_front(arm, x, y)[:_DRAWN]
@@ -90,6 +91,10 @@ def _fronts(comparison: Comparison, x: int, y: int, extent: Point) -> Markup:
         ]
     label = f"Fronts of {plural(len(comparison.arms), 'arm')}: {up_field.name} over {across_field.name}"
     return _figure(label, extent, parts)
+
+
+def _colour(place: int) -> int:
+    return _COLOURS[place % len(_COLOURS)]
 
 
 def _said(arm: Arm, comparison: Comparison, x: int, y: int, a: float, b: float) -> str:
@@ -110,19 +115,20 @@ def _volumes(comparison: Comparison, extent: Point) -> Markup:
     for place, found in enumerate(bands):
         if found is None:
             continue
-        number_ = place % _COLOURS + 1
         xs = [across(n) for n in found.evaluations]
         if found.low is not None and found.high is not None:
             upper = [f"{short(px)} {short(up(v))}" for px, v in zip(xs, found.high, strict=True)]
             lower = [f"{short(px)} {short(up(v))}" for px, v in zip(xs, found.low, strict=True)]
-            parts.append(tag("path", class_=f"band f{number_}", d="M" + "L".join([*upper, *reversed(lower)]) + "z"))
+            parts.append(
+                tag("path", class_=f"band f{_colour(place)}", d="M" + "L".join([*upper, *reversed(lower)]) + "z")
+            )
     ends: list[tuple[float, float, str]] = []
     for place, (arm, found) in enumerate(zip(comparison.arms, bands, strict=True)):
         if found is None:
             continue
         xs, ys = [across(n) for n in found.evaluations], [up(v) for v in found.mean]
         line = "M" + "L".join(f"{short(px)} {short(py)}" for px, py in zip(xs, ys, strict=True))
-        parts.append(tag("path", class_=f"mean c{place % _COLOURS + 1}", d=line))
+        parts.append(tag("path", class_=f"mean c{_colour(place)}", d=line))
         parts += [mark(place, xs[k], ys[k]) for k in sorted({len(xs) * n // 5 for n in range(1, 5)} | {len(xs) - 1})]
         ends.append((ys[-1] + 4, xs[-1] + 8, arm.letter))
     parts += _letters(ends)
