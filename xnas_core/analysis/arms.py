@@ -15,7 +15,7 @@ from xnas_core.analysis.volumes import common_reference, volumes
 from xnas_core.api.change import spec_digest
 from xnas_core.errors import InvalidInputError
 from xnas_core.objectives import to_minimise
-from xnas_core.search.view import CandidateState, SearchView
+from xnas_core.search.view import CandidateRecord, CandidateState, SearchView
 
 WITHOUT_EFFECT = (
     "seed", "limits", "evaluators", "suspend", "backoffLimit", "ttlSecondsAfterFinished", "artifacts", "explanations",
@@ -59,7 +59,7 @@ class Trial:
         return float(np.median(known)) if known else None
 
     @property
-    def _scored(self) -> list[Any]:
+    def _scored(self) -> list[CandidateRecord]:
         return [c for c in self.view.candidates if c.state is CandidateState.SUCCEEDED]
 
 

@@ -47,8 +47,9 @@ def common_reference(views: Sequence[SearchView]) -> tuple[float, ...] | None:
     known = [view.reference_point for view in views if view.reference_point is not None]
     if not known:
         return None
-    ways = [objective.direction for objective in views[0].spec.objectives]
-    return tuple(
-        max((point[k] for point in known), key=lambda value, way=way: to_minimise(value, way))  # type: ignore[misc]
-        for k, way in enumerate(ways)
-    )
+    worst = []
+    for k, objective in enumerate(views[0].spec.objectives):
+        # The sign rule is its own inverse.
+        value = max(to_minimise(point[k], objective.direction) for point in known)
+        worst.append(to_minimise(value, objective.direction))
+    return tuple(worst)
