@@ -2,7 +2,8 @@
 
 A schedule is a world of evaluators with faults, and several lives of the server, each killed between two steps or
 stopped. Whatever happened, at the end: no result is lost, none is counted twice, nothing is done before it is durable,
-and in generational mode candidates, values and front are those of a search that nothing ever disturbed.
+and in generational mode candidates, values and front are those of a search that nothing ever disturbed. In two of
+three schedules tasks are asked for at any moment; what was answered is done, and no decision differs.
 
 XNAS_SIMULATIONS sets how many schedules run (200). The failing seed is in the name of the failing test.
 """
@@ -10,8 +11,10 @@ XNAS_SIMULATIONS sets how many schedules run (200). The failing seed is in the n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,16 +24,18 @@ import pytest
 
 from xnas_core import journal as journal_module
 from xnas_core.artifacts import keys
-from xnas_core.errors import LostOwnershipError
+from xnas_core.errors import InvalidInputError, LostOwnershipError
 from xnas_core.journal import Journal, read_segments
 from xnas_core.search.engine import Engine
-from xnas_core.search.events import AttemptStarted, Started, Succeeded
+from xnas_core.search.events import AttemptStarted, Started, Succeeded, TaskRequested
+from xnas_core.search.inbox import RequestInbox
 from xnas_core.search.ledger import TaskRef
 from xnas_core.search.loop import SearchLoop
 from xnas_core.search.recovery import recover
-from xnas_core.search.view import CandidateState, SearchState
+from xnas_core.search.requests import TaskRequest
+from xnas_core.search.view import CandidateState, SearchState, TaskState
 from xnas_core.search.viewing import view
-from xnas_core.tasks import Assignment, TaskKind, derived_seed
+from xnas_core.tasks import Assignment, EndReason, TaskKind, derived_seed
 from xnas_core.testing.memory_store import Fault, MemoryStore
 from xnas_core.testing.simulation import Faults, SimulatedServer, World
 
@@ -51,14 +56,20 @@ def _small_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "_MIN_SNAPSHOT_BYTES", 6_000)
 
 
-def _metrics(assignment: Assignment) -> dict[str, float] | None:
-    """Return values that follow from the candidate alone; one candidate in nine cannot be scored."""
+def _metrics(assignment: Assignment, mended: Collection[str] = ()) -> dict[str, float] | EndReason:
+    """Return values that follow from the candidate alone; one in four can't be scored, most of these until mended."""
     chance = random.Random(derived_seed("simulation", assignment.candidate_id))
-    if chance.random() < 1 / 9:
-        return None
-    if assignment.kind is not TaskKind.EVALUATE:
-        return {"test_accuracy": chance.random()}
-    return {"accuracy": chance.random(), "introspectability": chance.random()}
+    fate = chance.random()
+    broken = assignment.kind is TaskKind.EVALUATE and fate < 1 / 4
+    if broken and (fate < 1 / 16 or assignment.candidate_id not in mended):
+        return EndReason.NON_FINITE if fate < 1 / 16 else EndReason.INVALID_TASK
+    values = {"accuracy": chance.random(), "introspectability": chance.random()}
+    if assignment.kind is TaskKind.EVALUATE:
+        return values
+    # A refinement that would change the candidate's own scores is not let to.
+    return {f"{assignment.kind}_value": 1.0, "refined_accuracy": 0.5} | (
+        {"accuracy": 9.0} if assignment.kind is TaskKind.REFINE else {}
+    )
 
 
 def _started(mode: str) -> Started:
@@ -91,6 +102,8 @@ class Witness:
         self.ended: set[tuple[str, str, int]] = set()
         self.succeeded: set[tuple[str, str]] = set()
         self.names: dict[str, tuple[str, str, int]] = {}
+        self.requested: set[tuple[str, str]] = set()
+        self.mended: set[str] = set()
         self.problems: list[str] = []
         self.writes = self.actions = 0
         self.store.fault = self._before_write
@@ -111,6 +124,10 @@ class Witness:
             if event["kind"] == "attemptStarted":
                 self.started.add(event["task_id"])
                 self.names[event["task_id"]] = name
+            elif event["kind"] == "taskRequested":
+                self.requested.add(name[:2])
+                if event["task"] == TaskKind.EVALUATE:
+                    self.mended.add(event["candidate"])
             elif event["kind"] in ("succeeded", "attemptEnded"):
                 self.ended.add(name)
                 if event["kind"] == "succeeded":
@@ -128,6 +145,42 @@ class Witness:
             self.problems.append(f"{task} was assigned before it was durable")
         if action == "acknowledge" and name not in self.ended and (name is None or name[:2] not in self.succeeded):
             self.problems.append(f"the end of {task} ({name}) was acknowledged before it was durable")
+
+
+@dataclass
+class Asker:
+    """Someone who asks for tasks on candidates, at any moment, so many times at most; most of it can't be done."""
+
+    chance: random.Random
+    witness: Witness
+    left: int
+
+    def __post_init__(self) -> None:
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def perhaps(self, engine: Engine, inbox: RequestInbox) -> None:
+        """Ask for something, or not."""
+        if self.left and engine.candidates and self.chance.random() < 0.15:
+            self.left -= 1
+            failed = [c.id for c in engine.candidates if c.state is CandidateState.FAILED]
+            kind = self.chance.choice([TaskKind.EXPLAIN, TaskKind.REFINE, TaskKind.EVALUATE])
+            choice = failed if kind is TaskKind.EVALUATE and failed else [c.id for c in engine.candidates]
+            self.ask(inbox, kind, self.chance.choice(choice))
+
+    def ask(self, inbox: RequestInbox, kind: TaskKind, candidate: str) -> None:
+        """Ask; note a problem if the answer comes before the request is durable."""
+        pairs = {"pairs": [{"classes": [0, 1]}], "epochs": self.chance.randint(1, 2)}
+        request = TaskRequest(kind, candidate, pairs if kind is TaskKind.REFINE else {})
+
+        async def asking() -> None:
+            with contextlib.suppress(InvalidInputError):
+                await inbox.ask(request)
+                if (kind.value, candidate) not in self.witness.requested:
+                    self.witness.problems.append(f"{kind} of {candidate} was answered before it was durable")
+
+        task = asyncio.get_running_loop().create_task(asking())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
 
 @dataclass
@@ -149,15 +202,20 @@ class Schedule:
             silent_end=chance.choice([0.0, 0.05]),
         )
         local = chance.random() < 0.3
-        world = World(self.seed, _metrics, evaluators=chance.randint(1, 4), slots=chance.randint(1, 3), faults=faults)
         store = MemoryStore()
         witness = Witness(store)
+        world = World(
+            self.seed, lambda assignment: _metrics(assignment, witness.mended),
+            evaluators=chance.randint(1, 4), slots=chance.randint(1, 3), faults=faults,
+        )  # fmt: skip
+        asker = Asker(random.Random(self.seed), witness, 8 if self.seed % 3 else 0)
         Journal(store).append([_started(self.mode)])
         before: frozenset[str] = frozenset()
         for life in range(chance.randint(1, LIVES) - 1):
             _plan_death(witness, chance)
-            engine = asyncio.run(_live(world, store, witness, before, chance.uniform(1, 120), stop=life % 3 == 2))
-            if engine is not None and engine.finished:
+            seconds = chance.uniform(1, 120)
+            engine = asyncio.run(_live(world, store, witness, before, seconds, stop=life % 3 == 2, asker=asker))
+            if engine is not None and engine.done:
                 break
             if local:
                 before |= frozenset(world.evaluators)
@@ -165,8 +223,16 @@ class Schedule:
                     world.kill(evaluator)
             world.advance(chance.uniform(0, 60))
         witness.kill_write = witness.kill_action = None
-        engine = asyncio.run(_live(world, store, witness, before, PATIENCE_SECONDS, stop=False))
+        engine = asyncio.run(_live(world, store, witness, before, PATIENCE_SECONDS, stop=False, asker=asker))
         assert engine is not None, "the search did not end in its last life, which nothing disturbed"
+        if self.seed % 3:
+            # After the end: the search stays what it is while what is asked for is done.
+            asker.left, ended = 4, engine.finished
+            engine = asyncio.run(
+                _live(world, store, witness, before, PATIENCE_SECONDS, stop=False, asker=asker, late=True)
+            )
+            assert engine is not None
+            assert engine.finished == ended
         return engine, store, world, witness
 
 
@@ -182,19 +248,36 @@ def _plan_death(witness: Witness, chance: random.Random) -> None:
 
 
 async def _live(
-    world: World, store: MemoryStore, witness: Witness, local: frozenset[str], seconds: float, *, stop: bool
+    world: World,
+    store: MemoryStore,
+    witness: Witness,
+    local: frozenset[str],
+    seconds: float,
+    *,
+    stop: bool,
+    asker: Asker | None = None,
+    late: bool = False,
 ) -> Engine | None:
     """Run one life of the server; return its engine, or None if it was killed."""
     engine, journal = recover(store)
     assert engine is not None
     ends_at = world.now + seconds
     server = SimulatedServer(world, "sim", local=local, before=witness.before_action)
-    loop = SearchLoop(engine, journal, server, clock=lambda: world.now)
+    inbox = RequestInbox()
+    loop = SearchLoop(engine, journal, server, clock=lambda: world.now, inbox=inbox)
+    if asker is not None and late:
+        for candidate in view(engine, "x").front[:2]:
+            asker.ask(inbox, asker.chance.choice([TaskKind.EXPLAIN, TaskKind.REFINE]), candidate)
+        for failed in [c.id for c in engine.candidates if c.state is CandidateState.FAILED]:
+            asker.ask(inbox, TaskKind.EVALUATE, failed)
+        await asyncio.sleep(0)
     stopping = False
 
     def at_the_end(action: str, task: str) -> None:
         nonlocal stopping
         witness.before_action(action, task)
+        if asker is not None and action == "wait":
+            asker.perhaps(engine, inbox)
         if world.now > ends_at and not stopping:
             if not stop:
                 raise Killed
@@ -205,7 +288,7 @@ async def _live(
     server.before = at_the_end
     try:
         outcome = await loop.run()
-        assert outcome == ("stopped" if stopping and not engine.finished else "finished")
+        assert outcome == ("stopped" if stopping and not engine.done else "finished")
         return engine
     except Killed:
         return None
@@ -223,7 +306,21 @@ def _undisturbed(mode: str) -> tuple[list[Any], tuple[str, ...]]:
 
 
 def _facts(engine: Engine) -> list[Any]:
-    return [(c.number, c.id, c.parents, c.operators, c.state, c.metrics, c.values) for c in engine.candidates]
+    return [(c.number, c.id, c.parents, c.operators, c.state, c.values, _own(c.metrics)) for c in engine.candidates]
+
+
+def _own(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the values that do not depend on what was asked for."""
+    return {name: value for name, value in metrics.items() if name in ("accuracy", "introspectability")}
+
+
+def _pareto(engine: Engine) -> set[str]:
+    """Return the front by comparing each with each. Values are minimised."""
+    known = {c.id: c.values for c in engine.candidates if c.state is CandidateState.SUCCEEDED and c.values}
+    return {
+        identity for identity, mine in known.items()
+        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in known.values())
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
@@ -237,22 +334,44 @@ def test_whatever_happens(seed: int) -> None:
     assert len(engine.candidates) == EVALUATIONS
     assert sorted(engine.arrivals) == list(range(EVALUATIONS)), "a candidate was lost or counted twice"
     assert all(c.state in (CandidateState.SUCCEEDED, CandidateState.FAILED) for c in engine.candidates)
-    effective: dict[tuple[str, str], int] = {}
-    for segment in read_segments(store):
-        for event in segment.events:
-            if isinstance(event, Succeeded):
-                effective.setdefault((event.task.value, event.candidate), event.attempt)
-    for (task, candidate), attempt in effective.items():
+    for (task, candidate), attempt in _first_results(store).items():
         taken = engine.ledger.tasks[TaskRef(TaskKind(task), candidate)]
         assert taken.succeeded_attempt() == attempt, "not the first result was taken"
+    assert engine.done
+    assert all(task.state is not TaskState.OPEN for task in engine.ledger.all_open() if engine.wanted(task))
+    assert {(kind, c) for kind, c in witness.requested if (kind, c) not in witness.succeeded} == set()
+    assert set(view(engine, "x").front) == _pareto(engine)
     if mode == "generational":
-        assert (_facts(engine), view(engine, "x").front) == _undisturbed(mode)
+        facts, front = _undisturbed(mode)
+        assert [fact for fact in _facts(engine) if fact[1] not in witness.mended] == [
+            fact for fact in facts if fact[1] not in witness.mended
+        ]
+        assert [fact[:4] for fact in _facts(engine)] == [fact[:4] for fact in facts], "a request changed a decision"
+        assert witness.mended or view(engine, "x").front == front
 
     live = orjson.dumps(engine.to_document())
     for snapshots in (True, False):
         again, _ = recover(store, snapshots=snapshots)
         assert again is not None
         assert orjson.dumps(again.to_document()) == live, f"replay (snapshots: {snapshots}) differs from the live state"
+
+
+def _first_results(store: MemoryStore) -> dict[tuple[str, str], int]:
+    """Return the attempt whose result came first since the task was asked for last, by kind and candidate."""
+    effective: dict[tuple[str, str], int] = {}
+    started: dict[tuple[str, str], int] = {}
+    earlier: dict[tuple[str, str], int] = {}
+    for event in (event for segment in read_segments(store) for event in segment.events):
+        if isinstance(event, AttemptStarted | Succeeded | TaskRequested):
+            name = (event.task.value, event.candidate)
+            if isinstance(event, TaskRequested):
+                earlier[name] = started.get(name, 0)
+                effective.pop(name, None)
+            elif isinstance(event, AttemptStarted):
+                started[name] = event.attempt
+            elif event.attempt > earlier.get(name, 0):
+                effective.setdefault(name, event.attempt)
+    return effective
 
 
 def _lone_search(mode: str = "generational") -> tuple[World, MemoryStore]:

@@ -11,23 +11,24 @@ from xnas_core.api.spec import Checkpoints
 from xnas_core.artifacts import keys
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.errors import StoreError
-from xnas_core.search.view import CandidateRecord, CandidateState, SearchState, SearchView
+from xnas_core.search.view import CandidateRecord, CandidateState, SearchState, SearchView, TaskState
 from xnas_core.tasks import TaskKind, attempt_prefix
 
 _log = structlog.get_logger(__name__)
 
+_TRAINING = frozenset({TaskKind.EVALUATE, TaskKind.REFINE, TaskKind.CONFIRM})
 _FAILURES = 3
 """So many deletions may fail before the rest is left: each can take as long as the store's deadline."""
 
 
 def spent_states(candidate: CandidateRecord) -> list[str]:
-    """Return keys of training states that nobody will go on from: those of a finished evaluation."""
+    """Return keys of training states that nobody will go on from, once no task of a finished candidate is open."""
     if candidate.state not in (CandidateState.SUCCEEDED, CandidateState.FAILED):
         return []
     return [
-        attempt_prefix(candidate.id, TaskKind.EVALUATE, record.attempt) + keys.STATE
+        attempt_prefix(candidate.id, record.task, record.attempt) + keys.STATE
         for record in candidate.history
-        if record.task is TaskKind.EVALUATE
+        if record.task in _TRAINING and candidate.tasks.get(record.task) is not TaskState.OPEN
     ]
 
 
@@ -40,7 +41,9 @@ def spent_checkpoints(view: SearchView) -> list[str]:
         for candidate in view.candidates
         if not candidate.on_front
         for artifact in candidate.artifacts
-        if artifact.key.endswith((f"/{keys.CHECKPOINT}", f"/{keys.CHECKPOINT_MANIFEST}"))
+        # A refined one was asked for by someone: it stays.
+        if f"/{TaskKind.EVALUATE.value}-" in artifact.key
+        and artifact.key.endswith((f"/{keys.CHECKPOINT}", f"/{keys.CHECKPOINT_MANIFEST}"))
     ]
 
 

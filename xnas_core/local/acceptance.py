@@ -22,7 +22,8 @@ class SpecChangedError(InvalidInputError):
 def accept(spec: ArchitectureSearchSpec, search_id: str, data: DatasetDescription | None) -> Started:
     """Return the first event of a new search."""
     if data is not None:
-        return first_event(spec, search_id, DataDescription(shape=astuple(data.shape), digest=data.digest))
+        described = DataDescription(shape=astuple(data.shape), digest=data.digest, class_names=data.class_names)
+        return first_event(spec, search_id, described)
     if spec.benchmark is None:
         return first_event(spec, search_id, None)
     columns = [objective.metric_name for objective in spec.objectives]

@@ -13,6 +13,7 @@ from pathlib import Path
 from xnas_core import __version__, objectives
 from xnas_core.api import ArchitectureSearchSpec, spec_digest
 from xnas_core.api.benchmark_table import TableError, column_ranges
+from xnas_core.api.class_pairs import resolve_pairs
 from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind
 from xnas_core.api.spec import Direction, ExplanationScope
 from xnas_core.errors import InvalidInputError
@@ -39,7 +40,13 @@ def first_event(spec: ArchitectureSearchSpec, search_id: str, data: DataDescript
         spec: as accepted, paths resolved.
         search_id: see protocol.md §2.
         data: what the data are; None where there are none.
+
+    Raises:
+        InvalidInputError: the spec names a class that the data have not.
     """
+    regulariser = spec.training.introspectability_regularizer
+    if data is not None and data.class_names and regulariser is not None:
+        resolve_pairs(regulariser.pairs, data.class_names)
     versions = {"xnas": __version__, "python": platform.python_version(), **_package_versions()}
     if data is not None and spec.dataset is not None:
         versions[DATA_VERSION] = data.digest
@@ -52,6 +59,7 @@ def first_event(spec: ArchitectureSearchSpec, search_id: str, data: DataDescript
         data_shape=astuple(BENCHMARK_SHAPE) if data is None or data.shape is None else data.shape,
         versions=versions,
         references=references(spec, data.ranges) if data is not None else {},
+        class_names=data.class_names if data is not None else (),
     )
 
 

@@ -84,8 +84,9 @@ _PRIORITY = {
     TaskKind.FINALISE: 2,
     TaskKind.CONFIRM: 3,
 }
-_ASKED_ANEW = frozenset({TaskKind.EXPLAIN, TaskKind.REFINE})
-"""Kinds of which each request is another question; for all others an earlier attempt's result is as good."""
+_ASKED_ANEW = frozenset({TaskKind.EXPLAIN, TaskKind.REFINE, TaskKind.EVALUATE})
+"""Kinds of which each request is another question: other parameters, or, of a retry, after the search's own decisions.
+For all others an earlier attempt's result is as good."""
 
 
 class Ledger:
@@ -117,7 +118,7 @@ class Ledger:
         task.state, task.failed, task.preempted, task.sealed = TaskState.OPEN, 0, 0, None
         task.fidelity, task.parameters = fidelity, dict(parameters or {})
         task.requested = requested
-        if ref.kind in _ASKED_ANEW:
+        if requested and ref.kind in _ASKED_ANEW:
             task.earlier = len(task.attempts)
         self._open[ref.kind][ref] = None
         running = task.running()

@@ -13,14 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from xnas_core.artifacts import keys
 from xnas_core.dispatch import messages as m
 from xnas_core.dispatch.interface import DispatchEvent, FreeSlot, HeldAttempt
 from xnas_core.dispatch.leases import Close, Instruction, LookUp, Report, Send
 from xnas_core.dispatch.pool import Pool
-from xnas_core.tasks import Assignment, EndReason, EvaluationConfig, TaskFailure, TaskKind, TaskResult
+from xnas_core.tasks import Artifact, Assignment, EndReason, EvaluationConfig, TaskFailure, TaskKind, TaskResult
 
 HEARTBEAT_SECONDS = 2.0
 GRACE_SECONDS = 15.0
+_CHECKPOINT = (Artifact(name=keys.CHECKPOINT_MANIFEST, size=1, sha256="0" * 64),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,14 @@ class World:
 
     Args:
         seed: of everything that happens by chance.
-        metrics: value of each metric for an assignment; None: the candidate ends as NonFinite, in every attempt.
+        metrics: value of each metric for an assignment; a reason: the attempt ends so, without a crash before.
         evaluators, slots: how many, with how many slots each.
     """
 
     def __init__(
         self,
         seed: int,
-        metrics: Callable[[Assignment], Mapping[str, float] | None],
+        metrics: Callable[[Assignment], Mapping[str, float] | EndReason],
         *,
         evaluators: int = 3,
         slots: int = 2,
@@ -213,8 +215,8 @@ class World:
         if not self._alive(evaluator) or assignment.task_id not in evaluator.running:
             return
         metrics = self._metrics(assignment)
-        if metrics is None and assignment.kind is TaskKind.EVALUATE:
-            self._fail(evaluator, assignment, EndReason.NON_FINITE)
+        if isinstance(metrics, EndReason):
+            self._fail(evaluator, assignment, metrics)
             return
         if self._chance(self._faults.crash):
             self._fail(evaluator, assignment, EndReason.WORKER_CRASHED)
@@ -224,7 +226,8 @@ class World:
             kind=assignment.kind,
             candidate_id=assignment.candidate_id,
             attempt=assignment.attempt,
-            metrics=dict(metrics or {}),
+            metrics=dict(metrics),
+            artifacts=_CHECKPOINT if assignment.kind is TaskKind.EVALUATE else (),
         )
         self.results[assignment.prefix] = result
         if self._chance(self._faults.silent_end):
