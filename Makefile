@@ -36,10 +36,10 @@ demo: $(VENV)/local.stamp ## search on handwritten digits, from nothing to a rep
 	$(BIN)/xnas run examples/quickstart.yaml --output runs/quickstart
 
 test: $(VENV)/dev.stamp ## all tests that need no cluster, with coverage of xnas_core
-	$(BIN)/pytest -q --cov --cov-report=term
+	$(BIN)/pytest -q -n auto --dist loadfile --cov --cov-report=term
 
 test-fast: $(VENV)/dev.stamp ## the tests without those that take minutes
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow"
 
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict, import-linter, buf lint
 	$(BIN)/ruff check .
