@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
@@ -30,13 +31,21 @@ class CommandFailedError(AssertionError):
     """A command of kubectl or helm was refused; the message is what it said."""
 
 
-def command(*arguments: str, given: str | None = None, seconds: float = CALL_SECONDS) -> str:
-    """Run a command and return what it printed.
+def command(
+    *arguments: str,
+    given: str | None = None,
+    seconds: float = CALL_SECONDS,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Run a command, with variables added to the environment, and return what it printed.
 
     Raises:
         CommandFailedError: it failed.
     """
-    done = subprocess.run(arguments, input=given, capture_output=True, text=True, timeout=seconds, check=False)
+    done = subprocess.run(
+        arguments, input=given, capture_output=True, text=True, timeout=seconds, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
     if done.returncode:
         raise CommandFailedError(f"{' '.join(arguments[:6])}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.cluster_tools import ROOT, Document
+from tests.e2e.cluster_tools import ROOT, Document, command
 from xnas_core.artifacts.folder import FolderStore
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.objectives import METRICS
@@ -75,6 +75,18 @@ def run_here(document: Mapping[str, Any], folder: Path) -> FolderStore:
     command = [sys.executable, "-m", "xnas_core.cli", "run", str(file), "--output", str(folder / "out")]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return FolderStore(folder / "out")
+
+
+def xnas_command(*arguments: str, account: str = "", seconds: float = 120) -> str:
+    """Run the command line on the cluster of KUBECONFIG; return what it printed.
+
+    Args:
+        arguments: of `xnas`.
+        account: NAMESPACE/NAME of the service account to speak to the operator as.
+        seconds: deadline.
+    """
+    speaking = {"XNAS_SERVICE_ACCOUNT": account} if account else {}
+    return command(sys.executable, "-m", "xnas_core.cli", *arguments, seconds=seconds, environment=speaking)
 
 
 def engine_of(store: ObjectStore) -> Engine:

@@ -34,7 +34,11 @@ BAD: list[tuple[str, dict[str, Any], bool]] = [
     ("bounds crossed", {"constraints": [{"metric": "parameters", "min": 2, "max": 1}]}, True),
     ("nesterov without momentum", {"training": {"optimizer": {"momentum": 0, "nesterov": True}}}, True),
     ("warm-up longer than training", {"training": {"epochs": 1, "schedule": {"warmupEpochs": 2}}}, True),
-    ("sample larger than population", {"algorithm": {"name": "regularizedEvolution", "populationSize": 4, "sampleSize": 5}}, True),
+    (
+        "sample larger than population",
+        {"algorithm": {"name": "regularizedEvolution", "populationSize": 4, "sampleSize": 5}},
+        True,
+    ),
     ("benchmark beside data", {"benchmark": {"table": "/t.csv"}}, True),
     ("a method twice", {"explanations": {"methods": ["saliency", "saliency"]}}, True),
     ("an objective twice", {"objectives": [{"name": "a", "metric": "loss", "direction": "minimize"}] * 2}, True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from tests.e2e.cluster_tools import ROOT, Cluster, store_of
 from tests.e2e.installation import Installation
-from tests.e2e.search_tools import decisions, engine_of, run_here
+from tests.e2e.search_tools import decisions, engine_of, run_here, xnas_command
 from xnas_core.search.viewing import view
 
 
@@ -43,10 +44,19 @@ def test_the_quickstart_search_is_the_same_on_the_cluster_and_here(
                     f"--serviceaccount={namespace}:reader")  # fmt: skip
     with xnas.client(xnas.token(namespace, "reader"), tmp_path) as client:
         read = client.front(namespace, "quickstart")
-        assert {member.id for member in read.members} == set(front)
         report = client.artifact(namespace, "quickstart", "report.html").decode()
         table = client.to_pandas(namespace, "quickstart")
+    assert {member.id for member in read.members} == set(front)
     assert all(member in report for member in front)
     assert len(table) == 48
-    assert status["reportUri"].endswith("report.html")
     assert not cluster.pods_of(namespace, "quickstart")
+
+    account, place = f"{namespace}/reader", f"{namespace}/quickstart"
+    told = json.loads(xnas_command("front", place, "--json", account=account))
+    assert {member["id"] for member in told["members"]} == set(front)
+    xnas_command("report", place, "--destination", str(tmp_path / "report.html"), account=account)
+    assert (tmp_path / "report.html").read_text() == report
+    pictures = tmp_path / "pictures"
+    xnas_command("artifacts", place, "--front", "--match", "*.png", "--download", str(pictures), account=account)
+    assert len(list(pictures.rglob("integratedGradients.png"))) == len(front)
+    assert front[0] in xnas_command("candidate", str(status["artifactsUri"]), front[0])
