@@ -20,7 +20,9 @@ from xnas_evaluator.diagnosis.calibration import calibrate
 from xnas_evaluator.networks.build import GraphNetwork, activation_layers
 from xnas_evaluator.objectives import validation
 from xnas_evaluator.objectives.estimates import Estimate
+from xnas_evaluator.objectives.futile import distance_estimate
 from xnas_evaluator.objectives.interface import Measurement
+from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings, distances_of
 from xnas_evaluator.objectives.measures.adversarial_accuracy import attack
 from xnas_evaluator.objectives.measures.expected_calibration_error import calibration_error
 from xnas_evaluator.training.device_data import DeviceData
@@ -172,6 +174,18 @@ def test_nothing_is_owed_to_futile_activations_that_lower_the_value(tmp_path: Pa
     assert _measure("futile_share", view).value == 0
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 999), scale=st.floats(0.01, 100))
+def test_distances_do_not_depend_on_the_scale_of_activations(seed: int, scale: float) -> None:
+    means = torch.rand((4, 6), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    weights = torch.rand((4, 4), generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    weights = weights + weights.T
+    expected = distance_estimate(distances_of(means @ means.T), weights)
+    found = distance_estimate(distances_of(scale * means @ (scale * means).T), scale * weights)
+    assert found.value == pytest.approx(expected.value, rel=1e-9)
+    assert found.error == pytest.approx(expected.error, rel=1e-6, abs=1e-12)
+
+
 # --- confidence ---
 
 
@@ -293,14 +307,8 @@ def test_adversarial_accuracy(kind: str, epsilon: float, tmp_path: Path) -> None
     assert found.value == pytest.approx(share)
     assert found.error == pytest.approx((share * (1 - share) / len(images.validation)) ** 0.5)
     if epsilon == 0:
-        assert found.value == pytest.approx(view.shared.scores(_settings()).accuracy)
+        assert found.value == pytest.approx(view.shared.scores(IntrospectabilitySettings()).accuracy)
     assert not any(parameter.grad is not None for parameter in net.parameters())
-
-
-def _settings() -> Any:
-    from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings
-
-    return IntrospectabilitySettings()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

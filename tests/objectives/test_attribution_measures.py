@@ -28,6 +28,7 @@ from xnas_evaluator.objectives.measures import infidelity as infidelity_module
 from xnas_evaluator.objectives.measures.infidelity import Perturbing, Scale, infidelities
 from xnas_evaluator.objectives.measures.max_sensitivity import sensitivities
 from xnas_evaluator.objectives.shared import Explained
+from xnas_evaluator.testing import FolderContext
 
 Array = npt.NDArray[np.float64]
 KINDS = ("random", "trained")
@@ -373,3 +374,16 @@ def test_samples_are_seeded_balanced_and_shared(tmp_path: Path) -> None:
     assert torch.equal(again.images, first.images)
     assert len(first.images) == 8
     assert view.shared.explanation("saliency", 2, 0) is view.shared.explanation("saliency", 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "signs"),
+    [("max_sensitivity", 5), ("randomization_sanity", 1), ("infidelity", 1), ("adversarial_accuracy", 1)],
+)
+def test_long_measures_give_signs_of_life(name: str, signs: int, tmp_path: Path) -> None:
+    few = {"samplesPerClass": 1, "perturbations": 4} if name in ("max_sensitivity", "infidelity") else {}
+    net, images = network("random"), data()
+    view = measurement(tmp_path, net, images, **few)
+    _measure(name, view)
+    assert isinstance(view.task, FolderContext)
+    assert [report.step for report in view.task.reported] == ["measuring"] * signs

@@ -180,6 +180,9 @@ def test_weights_of_pairs_as_in_the_wordnet_variant() -> None:
     assert mean_distance(distances, weights) == pytest.approx((0.2 * 0.5 + 0.5 * 0.25 + 0.8 * 0.25) / 1.0)
     distances[0, 2] = distances[2, 0] = torch.nan
     assert mean_distance(distances) == pytest.approx(0.5)
+    only_undefined = torch.zeros(3, 3)
+    only_undefined[0, 2] = only_undefined[2, 0] = 1
+    assert mean_distance(distances, only_undefined) is None
 
 
 @pytest.mark.parametrize(

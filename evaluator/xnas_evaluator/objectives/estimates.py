@@ -115,7 +115,8 @@ def without_each_class(distances: Tensor, weights: Tensor | None = None) -> Tens
     chosen = torch.ones_like(distances) if weights is None else weights.double()
     chosen = torch.where(defined, chosen, 0.0)
     sums = torch.where(defined, distances, 0.0).mul(chosen)
-    # Every pair is in the matrix twice, and a class's pairs once in its row.
-    rest = chosen.sum() / 2 - chosen.sum(1)
-    values = (sums.sum() / 2 - sums.sum(1)) / rest
-    return torch.where(defined.any(1) & (rest > 0), values, torch.nan)
+    # Every pair is in the matrix twice, and a class's pairs once in its row. Whether any is left is counted in whole
+    # numbers: the difference of two sums of weights need not be exactly 0.
+    left = defined.sum() // 2 - defined.sum(1)
+    values = (sums.sum() / 2 - sums.sum(1)) / (chosen.sum() / 2 - chosen.sum(1))
+    return torch.where(defined.any(1) & (left > 0), values, torch.nan)

@@ -42,6 +42,15 @@ class Measurement:
     task: TaskContext
     shared: Shared
 
+    def alive(self) -> None:
+        """Give a sign of life, now and then in what may take minutes.
+
+        Raises:
+            TaskCancelledError: the attempt is not wanted any more.
+        """
+        epochs = self.task.spec.training.epochs
+        self.task.progress(epochs, epochs, "measuring")
+
 
 class Objective(Protocol):
     """A measure."""

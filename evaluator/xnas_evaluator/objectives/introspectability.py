@@ -69,7 +69,7 @@ def mean_distance(distances: Tensor, weights: Tensor | None = None) -> float | N
             sum of the weights (the WordNet variant). Equal when absent.
 
     Returns:
-        None where no pair is defined.
+        None where no pair is defined, or none that is has a weight.
     """
     first, second = torch.triu_indices(len(distances), len(distances), 1)
     values = distances[first, second]
@@ -79,4 +79,6 @@ def mean_distance(distances: Tensor, weights: Tensor | None = None) -> float | N
     if weights is None:
         return float(values[defined].mean())
     chosen = weights[first, second][defined].double()
+    if not chosen.any():
+        return None
     return float((values[defined] * chosen).sum() / chosen.sum())

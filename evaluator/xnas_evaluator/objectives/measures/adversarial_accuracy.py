@@ -48,6 +48,7 @@ class AdversarialAccuracy:
         size = min(PLAIN_BATCH, images_at_once(measurement.network, images, BUDGET_BYTES))
         correct = 0
         for pixels, own in zip(torch.split(images, size), torch.split(labels, size), strict=True):
+            measurement.alive()
             attacked = attack(measurement.network, measurement.data, pixels, own, settings.number("epsilon"))
             with torch.no_grad():
                 scores = measurement.network(measurement.data.normalise(attacked.clone()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,7 @@ class Infidelity:
         attributions = shared.explanation(settings.word("method"), per_class, seed).attributions
         path = (measurement.task.spec.seed, "measure", seed, "infidelity")
         perturbing = Perturbing.of(settings, Perturbations(path, samples.images.shape))
-        return mean_of(infidelities(measurement.network, samples, attributions, perturbing))
+        return mean_of(infidelities(measurement.network, samples, attributions, perturbing, measurement.alive))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,13 @@ class Perturbing:
         return Perturbing(source, removal, settings.number("amount"), settings.whole("perturbations"), scale)
 
 
-def infidelities(network: nn.Module, samples: Explained, attributions: Tensor, perturbing: Perturbing) -> Tensor:
+def infidelities(
+    network: nn.Module,
+    samples: Explained,
+    attributions: Tensor,
+    perturbing: Perturbing,
+    alive: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Return each sample's infidelity.
 
     Args:
@@ -79,6 +86,7 @@ def infidelities(network: nn.Module, samples: Explained, attributions: Tensor, p
         samples: images (N, C, H, W) and target classes (N,).
         attributions: (N, C or 1, H, W).
         perturbing: see there.
+        alive: called once for each part of the samples; it may raise to leave.
 
     Returns:
         (N,) float64 on the CPU; NaN where the score never changes and the unit is relative.
@@ -89,6 +97,7 @@ def infidelities(network: nn.Module, samples: Explained, attributions: Tensor, p
     found = []
     for start in range(0, len(images), size):
         end = min(len(images), start + size)
+        alive()
         part = (network, samples, start, end, perturbing)
         values = _by_captum(*part, explained[start:end], normalize=perturbing.scale != "plain")
         if perturbing.scale == "relative":

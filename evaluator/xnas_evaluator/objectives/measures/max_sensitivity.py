@@ -39,6 +39,7 @@ class MaxSensitivity:
         source = Perturbations((measurement.task.spec.seed, "measure", seed, "sensitivity"), samples.images.shape)
 
         def attribute(images: Tensor, targets: Tensor) -> Tensor:
+            measurement.alive()
             return explain(method, measurement.network, Explained(images, targets), own).attributions
 
         found = sensitivities(attribute, samples, source, settings.number("radius"), settings.whole("perturbations"))

@@ -41,6 +41,7 @@ class RandomizationSanity:
         compare: Compare = "signed" if settings.word("compare") == "signed" else "absolute"
         found = []
         for number in range(settings.whole("randomizations")):
+            measurement.alive()
             # Drawn on the CPU, so that every device sees the same weights.
             other = copy.deepcopy(measurement.network).cpu()
             initialise(other, derived_seed(measurement.task.spec.seed, "measure", seed, "randomise", number))
