@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xnas_core.api.spec import ArchitectureSearchSpec
+from xnas_core.api.spec import ArchitectureSearchSpec, DatasetSpec
 from xnas_core.artifacts.keys import RESULT
 from xnas_core.journal import Journal
 from xnas_core.local.acceptance import accept
@@ -19,6 +19,7 @@ from xnas_core.spaces.base import DataShape
 from xnas_core.spaces.nas_bench_201 import NasBench201
 from xnas_core.tasks import TaskKind, TaskResult, candidate_id
 from xnas_evaluator.evaluate import evaluate
+from xnas_evaluator.resident import device_data
 from xnas_evaluator.testing import FolderContext, assignment
 
 MIXED = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
@@ -78,7 +79,8 @@ def trained_folder(root: Path, encoding: str = MIXED, **fields: Any) -> TrainedF
     context = FolderContext(task, spec, root, cache=root.parent / "cache")
     result = evaluate(context)
     context.put(RESULT, result.model_dump_json().encode())
-    described = DatasetDescription(DIGITS, tuple("0123456789"), 1295, 143, 359, "0" * 64)
+    data = device_data(DatasetSpec(name="digits"), spec.seed, context.cache, "cpu")
+    described = DatasetDescription(DIGITS, data.class_names, 1295, 143, 359, data.digest)
     folder = TrainedFolder(root, candidate, encoding, graph, spec, result)
     start = accept(spec, identity.search_id, described)
     proposed = Proposed(

@@ -20,8 +20,8 @@ HEAVY = (
 )  # fmt: skip
 COMMANDS = (
     "init", "validate", "plan", "run", "submit", "list", "watch", "front", "candidate", "lineage", "artifacts",
-    "report", "compare", "export", "get", "suspend", "resume", "scale", "retry", "logs", "delete", "evaluator",
-    "version",
+    "report", "compare", "explain", "refine", "export", "get", "suspend", "resume", "scale", "retry", "logs", "delete",
+    "evaluator", "version",
 )  # fmt: skip
 
 

@@ -12,11 +12,13 @@ from xnas_core.cli.commands import (
     candidate,
     compare,
     evaluator,
+    explain,
     export,
     front,
     init,
     lineage,
     plan,
+    refine,
     report,
     run,
     validate,
@@ -63,8 +65,8 @@ def _options(context: typer.Context, verbose: Verbose = 0, log_format: Logs = No
 
 
 _MODULES = (
-    init, validate, plan, run, submit, list_, watch, front, candidate, lineage, artifacts, report, compare, export,
-    get, suspend, resume, scale, retry, logs, delete, evaluator, version,
+    init, validate, plan, run, submit, list_, watch, front, candidate, lineage, artifacts, report, compare,
+    explain, refine, export, get, suspend, resume, scale, retry, logs, delete, evaluator, version,
 )  # fmt: skip
 for module in _MODULES:
     name = module.__name__.rpartition(".")[2]

@@ -21,12 +21,14 @@ from xnas_core.tasks import TaskKind
 SHOWN_ATTEMPTS = 6
 _WIDEST_BAR = 40
 _EXPLAINED = "explained"
+_ASKED_FOR = "asked for"
+_TRAINING = (TaskKind.EVALUATE, TaskKind.REFINE, TaskKind.CONFIRM)
 _PER_SECOND = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """What the bar counts: evaluations, and at the end the front's explanations."""
+    """What the bar counts: evaluations, at the end the front's explanations, and tasks that were asked for."""
 
     word: str
     done: int
@@ -98,6 +100,8 @@ class LiveDisplay:
 
     def _stage(self, progress: RunProgress) -> _Stage:
         now = self._clock()
+        if progress.requested:
+            return _Stage(_ASKED_FOR, 0, progress.requested, None)
         if progress.finalising and self._finals is not None:
             left = self._finals.left(now, progress.finalising - progress.finalised)
             return _Stage(_EXPLAINED, progress.finalised, progress.finalising, left)
@@ -132,7 +136,7 @@ class LiveDisplay:
         line = Text(f"  {attempt.candidate}", style="cyan", no_wrap=True, overflow="ellipsis")
         if not attempt.epochs:
             line.append(" starting", style="dim")
-        elif attempt.kind is TaskKind.EVALUATE:
+        elif attempt.kind in _TRAINING:
             line.append(f" epoch {min(attempt.epoch + 1, attempt.epochs)}/{attempt.epochs}", style="default")
         if attempt.step and attempt.step != "training":
             line.append(f" {attempt.step}", style="default")

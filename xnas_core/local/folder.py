@@ -100,8 +100,11 @@ class OutputFolder:
         return identity
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, advice: str = "wait until it ends, stop it, or choose another --output") -> Iterator[None]:
         """Hold the folder's lock; it goes with the process, however that ends.
+
+        Args:
+            advice: what to do where another process holds it.
 
         Raises:
             FolderInUseError: another process holds it; the message names the process.
@@ -115,10 +118,7 @@ class OutputFolder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip() or "unknown"
-                raise FolderInUseError(
-                    f"{self.path} is in use by another run (process {holder}); "
-                    "wait until it ends, stop it, or choose another --output"
-                ) from None
+                raise FolderInUseError(f"{self.path} is in use by another run (process {holder}); {advice}") from None
             with self._writing():
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

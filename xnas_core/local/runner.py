@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from xnas_core import plugins
 from xnas_core.api import ArchitectureSearch, ArchitectureSearchSpec, resolve_paths, spec_digest
+from xnas_core.artifacts import keys
 from xnas_core.artifacts.retention import remove, remove_spent, spent_states, without_spent
 from xnas_core.dispatch.grants import FolderGrants
 from xnas_core.dispatch.server import DispatchServer
-from xnas_core.errors import StoreError
+from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.journal import Journal
 from xnas_core.local.acceptance import accept, check_data, check_unchanged
 from xnas_core.local.contract import RunningAttempt, RunObserver, RunOptions, RunOutcome, RunProgress, RunStarted
@@ -30,6 +32,8 @@ from xnas_core.search.events import Event
 from xnas_core.search.ledger import RUNNING, SUCCEEDED, Attempt
 from xnas_core.search.loop import LoopOutcome, SearchLoop
 from xnas_core.search.recovery import recover
+from xnas_core.search.requests import TaskRequest, checkpoint_key, gone
+from xnas_core.search.requests import accept as accept_request
 from xnas_core.search.viewing import record, view
 from xnas_core.tasks import EndReason, EvaluationConfig, Progress
 
@@ -48,6 +52,7 @@ class _Prepared:
     spec: ArchitectureSearchSpec
     changed: tuple[str, ...]
     resumed: bool
+    only_requested: bool = False
 
 
 def run_search(
@@ -78,6 +83,58 @@ def run_search(
         return _finish(prepared, outcome)
 
 
+def run_tasks(output: Path, requests: Sequence[TaskRequest], options: RunOptions, observer: RunObserver) -> RunOutcome:
+    """Do what is asked for in the output folder of a search, and nothing else; a search that was stopped stays so.
+
+    What was asked for before and not done, because that run was stopped, is done too. A retry of a search that has not
+    ended is only written down (protocol.md §3.1).
+
+    Args:
+        output: the output folder.
+        requests: what is asked for; all of it is checked before anything is written.
+        options: how to run.
+        observer: hears of it.
+
+    Raises:
+        InvalidInputError: there is no search, a run holds the folder, or a task is not possible.
+        Others: as `run_search`.
+    """
+    if not (output / keys.SEARCH).is_file():
+        raise InvalidInputError(f"{output} holds no search; give the --output folder of an `xnas run`")
+    folder = OutputFolder(output)
+    with folder.locked("tasks can be asked for when it has ended; Ctrl-C stops it, and the same command goes on later"):
+        identity = folder.identity()
+        engine, journal = recover(folder.store)
+        if identity is None or engine is None:
+            raise InvalidInputError(f"{output} holds a search that has not begun yet; run `xnas run` first")
+        events = _accept(engine, requests, folder)
+        check_data(engine.started, describe_dataset(engine.spec))
+        if events:
+            journal.append(events)
+        stays = engine.finished is None
+        prepared = _Prepared(folder, identity, engine, journal, engine.spec, (), True, only_requested=stays)
+        return _finish(prepared, asyncio.run(_Run(prepared, options, observer).run()))
+
+
+def _accept(engine: Engine, requests: Sequence[TaskRequest], folder: OutputFolder) -> list[Event]:
+    """Return the events of the requests; the engine has heard of them."""
+    events: list[Event] = []
+    explainers = plugins.names(plugins.PluginKind.EXPLAINER)
+    for request in requests:
+        event = accept_request(engine, request, time.time(), explainers=explainers)
+        if event is None:
+            continue
+        key = checkpoint_key(engine, request)
+        try:
+            if key is not None:
+                folder.store.get(key)
+        except KeyError as error:
+            raise gone(request) from error
+        engine.handle(event)
+        events.append(event)
+    return events
+
+
 def _prepare(folder: OutputFolder, name: str, spec: ArchitectureSearchSpec) -> _Prepared:
     """Accept the search, or take it up where the journal leaves it."""
     # Before anything is written: a mistake in the data must not leave a half-made search behind.
@@ -90,7 +147,7 @@ def _prepare(folder: OutputFolder, name: str, spec: ArchitectureSearchSpec) -> _
         journal.append([started])
         return _Prepared(folder, identity, engine, journal, spec, (), False)
     changed = check_unchanged(dict(engine.spec_document), spec)
-    if engine.finished is None or changed:
+    if not engine.done or changed:
         check_data(engine.started, describe_dataset(spec))
     return _Prepared(folder, identity, engine, journal, spec, changed, True)
 
@@ -107,6 +164,8 @@ def _finish(prepared: _Prepared, outcome: LoopOutcome) -> RunOutcome:
     message = "the search was stopped; the same command goes on with it"
     if engine.suspended:
         message = "the search is suspended (spec.suspend); set it to false and run the same command again"
+    if prepared.only_requested:
+        message = "the search has not ended; `xnas run` goes on with it"
     return RunOutcome("Stopped", "Stopped", message, folder.path, now, report, candidates, front)
 
 
@@ -125,7 +184,7 @@ class _Run:
 
     async def run(self) -> LoopOutcome:
         engine = self._engine
-        if engine.problem.graph_only or (engine.finished is not None and not self._prepared.changed):
+        if engine.problem.graph_only or (engine.done and not self._prepared.changed):
             loop = SearchLoop(engine, self._prepared.journal, None, on_turn=self._turned)
             self._announce(None, None, None)
             with self._interruptible(loop):
@@ -152,11 +211,14 @@ class _Run:
             return await self._serve(server, addresses[0], token)
         finally:
             # Evaluators from elsewhere go home when the search is over, and wait for the next run otherwise.
-            await server.stop(_SERVER_GRACE_SECONDS, drain=self._engine.finished is not None)
+            await server.stop(_SERVER_GRACE_SECONDS, drain=self._engine.done)
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _serve(self, server: DispatchServer, socket: str, token: str | None) -> LoopOutcome:
-        loop = SearchLoop(self._engine, self._prepared.journal, server, on_turn=self._turned, on_attempt=self._heard)
+        loop = SearchLoop(
+            self._engine, self._prepared.journal, server, on_turn=self._turned, on_attempt=self._heard,
+            only_requested=self._prepared.only_requested,
+        )  # fmt: skip
         self._announce(socket, server.bound[1] if token else None, token)
 
         def died(evaluator: str, code: int) -> None:
