@@ -7,10 +7,10 @@ UV_VERSION := 0.13.9
 PROTOS := $(wildcard proto/xnas/v1alpha1/*.proto)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint bench verify generate lock clean
+.PHONY: help demo test e2e test-fast lint bench verify generate lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(UV):
 	$(PYTHON) -c 'import sys; sys.exit("XNAS needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -38,8 +38,14 @@ demo: $(VENV)/local.stamp ## search on handwritten digits, from nothing to a rep
 test: $(VENV)/dev.stamp ## all tests that need no cluster, with coverage of xnas_core
 	$(BIN)/pytest -q -n auto --dist loadfile --cov --cov-report=term
 
+e2e: $(VENV)/dev.stamp ## the tests that need a cluster (KUBECONFIG), an S3 server (XNAS_S3_*), kubectl and helm
+	$(BIN)/pytest -q -m e2e tests/e2e
+
 test-fast: $(VENV)/dev.stamp ## the tests without those that take minutes
 	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow"
+
+e2e: $(VENV)/dev.stamp ## tests on the cluster of KUBECONFIG, with the images of XNAS_E2E_*_IMAGE and the store of XNAS_S3_*
+	$(BIN)/pytest -q -m e2e --durations=20 tests/e2e tests/operator
 
 lint: $(VENV)/dev.stamp ## ruff, mypy --strict, import-linter, buf lint
 	$(BIN)/ruff check .
