@@ -16,7 +16,6 @@ REPORT = "report.html"
 
 RESULT = "result.json"
 FAILURE = "failure.json"
-PROGRESS = "progress.jsonl"
 STATE = "state.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_MANIFEST = "checkpoint.json"
