@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 
 from prometheus_client import (
@@ -72,6 +73,8 @@ class Metrics:
             self._hypervolume,
         )
         self._known: dict[tuple[str, str], set[tuple[MetricWrapperBase, tuple[str, ...]]]] = {}
+        self._states: dict[tuple[str, str], str] = {}
+        self._count_searches()
 
     def evaluation_ended(self, namespace: str, search: str, outcome: str, seconds: float | None = None) -> None:
         """Count an attempt; `seconds` of a successful one, by the evaluator's clock."""
@@ -102,11 +105,19 @@ class Metrics:
         """Remove all series of a search that was deleted."""
         for metric, labels in self._known.pop((namespace, search), set()):
             metric.remove(*labels)
+        if self._states.pop((namespace, search), None) is not None:
+            self._count_searches()
 
-    def searches(self, counts: Mapping[str, int]) -> None:
-        """All searches by the word of their state."""
+    def standing(self, namespace: str, search: str, state: str) -> None:
+        """A search is in this state, a StateWord, until it says another or is forgotten."""
+        if self._states.get((namespace, search)) != state:
+            self._states[namespace, search] = state
+            self._count_searches()
+
+    def _count_searches(self) -> None:
+        counts = collections.Counter(self._states.values())
         for state in StateWord:
-            self._searches.labels(state.value).set(counts.get(state.value, 0))
+            self._searches.labels(state.value).set(counts[state.value])
 
     def journal(self, seconds: float) -> None:
         """A segment became durable after so long."""

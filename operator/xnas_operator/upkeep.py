@@ -196,7 +196,10 @@ class Upkeep:
         """Let the metrics follow."""
         metrics, space, name = self._around.metrics, self._owner.namespace, self._owner.name
         engine, session = self._feed.engine, self._known.session
-        if engine is not None and not self._known.gone.is_set():
+        if self._known.gone.is_set():
+            return
+        metrics.standing(space, name, self.shown.state.value)
+        if engine is not None:
             progress = engine.progress()
             metrics.front(space, name, progress.front_size, progress.hypervolume)
             counts = dict.fromkeys(SLOT_STATES, 0)

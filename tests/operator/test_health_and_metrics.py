@@ -190,7 +190,7 @@ def test_every_metric_has_its_name_and_labels() -> None:
     metrics.waited(2.0)
     metrics.journal(0.02)
     metrics.store("get", 0.1)
-    metrics.searches({"Running": 1})
+    metrics.standing("team", "digits", "Running")
     metrics.api(Exchange("patch", "xnas.dev", "architecturesearches/status", "team", 200, 0.01))
     metrics.api(Exchange("get", "", "pods", "team", 0, 0.01))
     found = values(metrics)
@@ -221,12 +221,17 @@ def test_a_deleted_search_leaves_no_series() -> None:
         metrics.evaluation_ended("team", search, "failed")
         metrics.slots("team", search, {"busy": 1})
         metrics.front("team", search, 3, None)
+        metrics.standing("team", search, "Pending")
+        metrics.standing("team", search, "Running")
+    assert values(metrics)["xnas_searches", "Running"] == 2
     metrics.forget("team", "one")
+    assert values(metrics)["xnas_searches", "Running"] == 1
     assert not [key for key in values(metrics) if "one" in key]
     assert [key for key in values(metrics) if "two" in key]
     metrics.forget("team", "two")
     metrics.forget("team", "never-there")
     assert set(values(metrics)) == set(before)
+    assert values(metrics)["xnas_searches", "Running"] == 0
 
 
 def test_labels_are_bounded() -> None:
@@ -235,7 +240,7 @@ def test_labels_are_bounded() -> None:
         metrics.evaluation_ended("team", "digits", f"outcome-{number}")
         metrics.store(f"operation-{number}", 0.1)
         metrics.slots("team", "digits", {f"state-{number}": 1})
-        metrics.searches({f"state-{number}": 1})
+        metrics.standing("team", f"search-{number}", f"state-{number}")
         metrics.api(Exchange(f"verb-{number}", "", "pods", "team", 1000 + number, 0.1))
     found = values(metrics)
     assert found["xnas_evaluations_total", "team", "other", "digits"] == 50

@@ -20,6 +20,7 @@ from xnas_core.testing.memory_store import Fault as StoreFault
 from xnas_core.testing.waiting import until
 from xnas_operator.artifact_keeping import FINALIZER
 from xnas_operator.kube import KubeClient
+from xnas_operator.metrics import Metrics
 
 SLOW = 0.15
 LONG: dict[str, Any] = {"limits": {"maxEvaluations": 40}, "algorithm": {"populationSize": 10}}
@@ -67,7 +68,8 @@ async def finished(plant: Plant, count: int, name: str = "one") -> None:
 
 
 async def test_from_apply_to_complete(plant: Plant) -> None:
-    async with plant.operator():
+    metrics = Metrics()
+    async with plant.operator(metrics=metrics):
         plant.api.create(manifest())
         status = await plant.state("Complete")
         await until(lambda: "reportUri" in plant.status())
@@ -75,6 +77,8 @@ async def test_from_apply_to_complete(plant: Plant) -> None:
         assert status["frontSize"] >= 1
         assert plant.condition("Complete")["status"] == "True"
         await until(lambda: not plant.api.items("jobs"))
+        assert metrics.registry.get_sample_value("xnas_searches", {"state": "Complete"}) == 1
+        assert metrics.registry.get_sample_value("xnas_searches", {"state": "Running"}) == 0
     (root,) = plant.stores
     uid = plant.api.get("architecturesearches", "team", "one")["metadata"]["uid"]
     assert root == f"searches/team/one/{uid}/"
