@@ -26,6 +26,13 @@ Observe = Callable[[str | None, JsonObject], None]
 LISTING_SECONDS = 30.0
 _SERVER_SECONDS = 240
 _STOP_SECONDS = 15.0
+BACKOFFS_S = (0.5, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0)
+"""Waits of kopf before each new try of a request, in seconds.
+
+kopf's own waits grow to 21 s, and so long it would be deaf to searches after the API server is back. Before it gives up
+on a request they would take 54 s; these take less than the leader's Lease lasts by default, without whose renewal this
+operator ends in any case. (While it watches, kopf takes up again a request that got no answer at all.)
+"""
 
 
 class ResourcesWatch:
@@ -83,12 +90,7 @@ class ResourcesWatch:
                     await asyncio.gather(kopf_ended, listing, return_exceptions=True)
 
     def _serve(self, registry: kopf.OperatorRegistry) -> None:
-        settings = kopf.OperatorSettings()
-        settings.watching.server_timeout = _SERVER_SECONDS
-        settings.watching.client_timeout = _SERVER_SECONDS + 30
-        settings.watching.connect_timeout = 10
-        settings.networking.request_timeout = 30
-        settings.posting.enabled = False
+        settings = kopf_settings()
         # By default kopf asks for the user's name, which a container's user has none of.
         who: dict[str, Any] = {"identity": f"{FIELD_MANAGER}/{uuid.uuid4()}"}
         where: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
@@ -124,6 +126,18 @@ class ResourcesWatch:
         for item in items:
             self._observe(None, item)
         self._on_listed()
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings where its defaults do not suit: it has no time-outs of its own."""
+    settings = kopf.OperatorSettings()
+    settings.watching.server_timeout = _SERVER_SECONDS
+    settings.watching.client_timeout = _SERVER_SECONDS + 30
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = BACKOFFS_S
+    settings.posting.enabled = False
+    return settings
 
 
 def _version(body: JsonObject) -> int:
