@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from xnas_core.journal import Journal
 from xnas_core.local import RunOptions, open_search
 from xnas_core.local.folder import OutputFolder
 from xnas_core.local.runner import run_search
-from xnas_core.search.events import AttemptEnded
+from xnas_core.search.events import AttemptEnded, TaskRequested
+from xnas_core.search.recovery import recover
 from xnas_core.search.view import CandidateState, TaskState
 from xnas_core.tasks import EndReason, TaskKind
 from xnas_core.testing.command_line import xnas
@@ -129,6 +131,21 @@ def test_a_candidate_that_failed_is_retried_and_joins_the_front(tmp_path: Path) 
     assert next(c for c in view.candidates if c.id == failed.id).on_front
     assert [c.id for c in view.candidates] == [c.id for c in outcome.view.candidates]
     assert failed.id in (output / "front.csv").read_text()
+
+
+def test_a_run_does_what_was_asked_for_and_not_done(tmp_path: Path) -> None:
+    """As after a Ctrl-C during `xnas retry`: the search had ended, the task is open."""
+    file, output = tmp_path / "search.yaml", tmp_path / "out"
+    file.write_text(TABULAR)
+    _table(tmp_path / "table.csv", whole=False)
+    outcome = run_search(load_search(file), file, output, RunOptions(slots=2), Silent())
+    failed = next(c for c in outcome.view.candidates if c.state is CandidateState.FAILED)
+    _table(tmp_path / "table.csv", whole=True)
+    _, journal = recover(OutputFolder(output).store)
+    journal.append([TaskRequested(time=time.time(), task=TaskKind.EVALUATE, candidate=failed.id, parameters={})])
+    again = run_search(load_search(file), file, output, RunOptions(slots=2), Silent())
+    assert (again.state, again.reason) == (outcome.state, outcome.reason)
+    assert next(c for c in again.view.candidates if c.id == failed.id).state is CandidateState.SUCCEEDED
 
 
 def test_a_retry_of_a_search_that_goes_on_is_written_down_for_later(tmp_path: Path) -> None:

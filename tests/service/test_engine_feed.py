@@ -32,8 +32,8 @@ def _step(search: GrowingSearch, step: str) -> None:
             search.finish(1, fail=True)
         case "start":
             search.start(2)
-        case "explain" if search.engine.arrivals:
-            search.request(TaskKind.EXPLAIN, search.engine.candidates[search.engine.arrivals[0]].id, {})
+        case "explain" if search.engine.archive.keys:
+            search.request(TaskKind.EXPLAIN, search.engine.candidates[search.engine.archive.keys[0]].id, {})
         case "suspend" | "resume":
             search.change(spec | {"suspend": step == "suspend"})
         case "more":

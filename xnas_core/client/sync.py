@@ -240,7 +240,7 @@ class SearchClient:
         kind: TaskKind,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Ask for work on a candidate (finalise, explain, refine); `watch` and its history tell when it was done."""
+        """Ask for work on a candidate (docs/tasks-on-demand.md); `watch` and its `tasks` tell when it was done."""
         self._driver.run(calls.request_task(self._connection, namespace, name, candidate_id, kind, parameters))
 
     def search(self, namespace: str, name: str) -> RemoteSearch:

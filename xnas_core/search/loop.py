@@ -15,7 +15,7 @@ from xnas_core.dispatch.interface import (
     HeldAttempt,
     ProgressMade,
 )
-from xnas_core.errors import XnasError
+from xnas_core.errors import StoreError, XnasError
 from xnas_core.journal import Journal
 from xnas_core.search import events as ev
 from xnas_core.search.engine import Engine
@@ -170,9 +170,11 @@ class SearchLoop:
     async def _append(self, events: Sequence[ev.Event], asked: Sequence[Asked]) -> None:
         try:
             await asyncio.to_thread(self._journal.append, events)
-        except XnasError as error:
+        except BaseException as error:
+            # Also where the loop is cancelled: nobody must wait for an answer that never comes.
+            stopped = StoreError("the search stopped before the request was written; ask again")
             for one in asked:
-                one.refuse(error)
+                one.refuse(error if isinstance(error, XnasError) else stopped)
             raise
 
     def _note(self, event: ev.Event, events: list[ev.Event]) -> None:
