@@ -38,7 +38,7 @@ class Gap:
     Attributes:
         wall: between the results' arrivals.
         computing: the worker's own time for data, network, training and measuring.
-        storing: the worker's time for training states and checkpoint, which storing the result is not in.
+        storing: the worker's own time for training states and checkpoint.
     """
 
     wall: float
@@ -47,8 +47,8 @@ class Gap:
 
     @property
     def overhead(self) -> float:
-        """All that is not computing: storing, sending, the journal, deciding, assigning."""
-        return self.wall - self.computing
+        """All that the worker was not at work: storing and sending the result, the journal, deciding, assigning."""
+        return self.wall - self.computing - self.storing
 
 
 def events_of(store: ObjectStore) -> list[Event]:

@@ -5,6 +5,7 @@ and all: what a pod costs on top of that is what is measured.
 """
 
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,5 +20,5 @@ assignment = Assignment.model_validate_json(json.dumps(trial["assignment"]))
 # Before the clock starts, as on a warm evaluator: importing torch is a cost of the pod.
 tasks.warm_up(spec)
 started = time.perf_counter()
-result = tasks.run(FolderContext(assignment, spec, Path("/tmp/out"), threads=max(1, spec.training.threads)))
+result = tasks.run(FolderContext(assignment, spec, Path(tempfile.mkdtemp()), threads=max(1, spec.training.threads)))
 print(json.dumps({"seconds": time.perf_counter() - started, "metrics": result.metrics}))
