@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,7 @@ def measure(xnas: Installation) -> Table:
         [_row(case) for case in cases],
         [
             *notes,
-            "XNAS adds: from one result to the next, less the worker's own time (computing, storing states and checkpoint)",
+            "XNAS adds: from one result to the next, less the worker's own time for the first two columns",
             "a pod a trial adds: from asking for its Job until that is complete, less the evaluation's own time, which "
             "importing torch is not part of",
             load(),
@@ -128,12 +128,13 @@ def _case(xnas: Installation, place: str, name: str, title: str, spec: Document)
     _log.info("search measured", search=name, overhead_ms=statistics.mean(gap.overhead for gap in warm) * 1000)
     accepted = json.loads(json.dumps(dict(engine.spec_document)))
     trials = pod_per_trial.run(cluster, place, pod, accepted, pod_per_trial.assignments(engine, TRIALS))
-    _check_same(engine.candidates[0].metrics, trials[0].metrics)
+    for candidate, trial in zip(engine.candidates, trials, strict=False):
+        _check_same(candidate.metrics, trial.metrics)
     return Case(name, title, warm, trials, operator_pod.mean_ms(before, after, "xnas_journal_seconds"))
 
 
-def _check_same(warm: Any, cold: Any) -> None:
-    """Both ways evaluated the same thing, or the comparison means nothing."""
+def _check_same(warm: Mapping[str, float], cold: Mapping[str, float]) -> None:
+    """Raise AssertionError unless both ways measured the same: else the comparison means nothing."""
     same = [name for name in ("c10_test_200", "accuracy", "introspectability") if name in cold]
     if not same or any(abs(warm[name] - cold[name]) > 1e-6 for name in same):
         raise AssertionError(f"the pod measured {cold}, the evaluator {warm}")
