@@ -20,6 +20,7 @@ from xnas_core.service.values import MAX_PARAMETERS_BYTES
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
+
 @dataclass(frozen=True)
 class Calls:
     """What the methods work with; times in seconds (see SearchService)."""
