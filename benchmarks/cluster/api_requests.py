@@ -39,7 +39,11 @@ def measure(xnas: Installation, evaluations: int = TABULAR) -> Table:
         "Requests of the operator to the API server, from apply until the search is complete",
         ["search", "candidates", "seconds", "status writes", "all requests", "a candidate: status writes", "all"],
         rows,
-        [*notes, "requests for the Lease of the leader election are not counted; health checks send none", load()],
+        [
+            *notes,
+            "not counted: the Lease of the leader election, and the version that the readiness probe asks for",
+            load(),
+        ],
     )
 
 

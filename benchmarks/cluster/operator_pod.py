@@ -12,6 +12,8 @@ from tests.e2e.installation import Installation
 
 _PORT = 8080
 _TIMEOUT_SECONDS = 10.0
+_NOT_COUNTED = ("leases", "version")
+"""Of the leader election, and of the readiness probe."""
 Labels = tuple[tuple[str, str], ...]
 Samples = Mapping[tuple[str, Labels], float]
 """Values by name and sorted labels."""
@@ -32,7 +34,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests to the Kubernetes API between two readings, without those of the leader election's Lease.
+    """Requests to the Kubernetes API between two readings, without those of the leader election and of health.
 
     Attributes:
         status: writes of a search's status.
@@ -91,7 +93,7 @@ def requests(before: Samples, after: Samples) -> Requests:
     for (name, pairs), value in after.items():
         count = round(value - before.get((name, pairs), 0.0))
         labels = dict(pairs)
-        if name != "xnas_api_requests_total" or not count or labels["resource"] == "leases":
+        if name != "xnas_api_requests_total" or not count or labels["resource"] in _NOT_COUNTED:
             continue
         kind = f"{labels['verb']} {labels['resource']}"
         by_kind[kind] = by_kind.get(kind, 0) + count

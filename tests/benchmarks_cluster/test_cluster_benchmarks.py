@@ -32,6 +32,7 @@ xnas_api_requests_total{verb="update",resource="architecturesearches/status",cod
 xnas_api_requests_total{verb="update",resource="architecturesearches/status",code="409"} %d
 xnas_api_requests_total{verb="update",resource="leases",code="200"} %d
 xnas_api_requests_total{verb="get",resource="jobs",code="200"} %d
+xnas_api_requests_total{verb="get",resource="version",code="200"} %d
 # HELP xnas_journal_seconds Time
 # TYPE xnas_journal_seconds histogram
 xnas_journal_seconds_bucket{le="+Inf"} %d
@@ -108,13 +109,13 @@ def test_memory_is_that_of_the_kernel() -> None:
     assert (found.peak, found.now) == (200.0, 100.0)
 
 
-def test_requests_are_counted_between_two_readings_without_the_lease() -> None:
-    before = operator_pod.parse_samples(SAMPLES % (10, 0, 100, 5, 4, 0.4, 4))
-    after = operator_pod.parse_samples(SAMPLES % (14, 1, 900, 5, 14, 0.9, 14))
+def test_requests_are_counted_between_two_readings_without_lease_and_health() -> None:
+    before = operator_pod.parse_samples(SAMPLES % (10, 0, 100, 5, 0, 4, 0.4, 4))
+    after = operator_pod.parse_samples(SAMPLES % (14, 1, 900, 7, 9, 14, 0.9, 14))
     counted = operator_pod.requests(before, after)
     assert counted.status == 5
-    assert counted.by_kind == {"update architecturesearches/status": 5}
-    assert counted.all == 5
+    assert counted.by_kind == {"update architecturesearches/status": 5, "get jobs": 2}
+    assert counted.all == 7
     assert operator_pod.mean_ms(before, after, "xnas_journal_seconds") == pytest.approx(50.0)
     assert math.isnan(operator_pod.mean_ms(after, after, "xnas_journal_seconds"))
 
