@@ -38,6 +38,8 @@ def measure(xnas: Installation) -> Table:
         goal(f"under {GOAL_MIB:g} MiB, {title}", f"{found.peak:.0f} MiB", found.peak < GOAL_MIB)
         for title, found in cases[1:]
     ]
+    if any(found.restarts for _, found in cases):
+        notes.append("after a restart the peak is that of the last process only")
     notes.append(
         f"the {SEARCHES} searches: {SEARCHES - WITH_EVALUATORS} of {EVALUATIONS} candidates on graph-only objectives, "
         f"{WITH_EVALUATORS} on a table with an evaluator each"
@@ -45,14 +47,14 @@ def measure(xnas: Installation) -> Table:
     return Table(
         "cluster_memory",
         "Memory of the operator's process, a fresh pod for each row with searches",
-        ["operator with", "peak, VmHWM (MiB)", "at the end, VmRSS (MiB)"],
+        ["operator with", "peak, VmHWM (MiB)", "at the end, VmRSS (MiB)", "restarts"],
         [_row(title, found) for title, found in cases],
         [*notes, load()],
     )
 
 
 def _row(title: str, found: Memory) -> list[str]:
-    return [title, f"{found.peak:.0f}", f"{found.now:.0f}"]
+    return [title, f"{found.peak:.0f}", f"{found.now:.0f}", str(found.restarts)]
 
 
 def _fresh(xnas: Installation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,10 +26,12 @@ class Memory:
     Attributes:
         peak: the most that it ever held (VmHWM).
         now: what it holds (VmRSS).
+        restarts: how often the process ended and began anew in its pod: both are of the last one.
     """
 
     peak: float
     now: float
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ class Requests:
 
 def memory(xnas: Installation) -> Memory:
     """Read the memory of the active operator."""
-    return parse_memory(
-        xnas.cluster.kubectl("exec", "-n", xnas.namespace, xnas.active_pod(), "--", "cat", "/proc/1/status")
-    )
+    name = xnas.active_pod()
+    text = xnas.cluster.kubectl("exec", "-n", xnas.namespace, name, "--", "cat", "/proc/1/status")
+    pod = xnas.cluster.get("pod", xnas.namespace, name)
+    restarts = sum(container["restartCount"] for container in pod["status"].get("containerStatuses") or ())
+    return replace(parse_memory(text), restarts=restarts)
 
 
 def parse_memory(text: str) -> Memory:
