@@ -183,6 +183,7 @@ class SearchController:
             self._around.times,
             self.feed,
             self._turned,
+            self._around.turnstile,
         )
         known.session = session
         await session.open(spec)

@@ -57,6 +57,7 @@ class Surroundings:
         bucket: name of the bucket; prefix: of all keys in it.
         may_read: whether searches of a namespace may read data at an s3:// URI.
         synced: whether all Jobs and pods were listed once, so that what is not known is not there.
+        turnstile: lets searches that need no evaluators decide one after the other.
     """
 
     kube: KubeClient
@@ -72,6 +73,7 @@ class Surroundings:
     metrics: Metrics = field(default_factory=Metrics)
     pace: Pace = Pace()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    turnstile: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def tell(self, owner: Owner, kind: kube_events.EventType, reason: str, message: str) -> None:
         """Make a Kubernetes Event about a search; that it cannot be made is no trouble of the search."""

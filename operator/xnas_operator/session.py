@@ -69,6 +69,7 @@ class SearchSession:
         data_grants: for the data set, where it lies in the store.
         feed: shows the engine to callers; it outlives the session.
         on_turn: called with the events of each turn of the loop that changed something.
+        turnstile: see SearchLoop.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class SearchSession:
         times: LeaseTimes,
         feed: EngineFeed,
         on_turn: Callable[[Sequence[Event]], None],
+        turnstile: asyncio.Lock | None = None,
     ) -> None:
         self.identity = identity
         self.store = store
@@ -87,6 +89,7 @@ class SearchSession:
         self._data_grants = data_grants
         self._times = times
         self._on_turn = on_turn
+        self._turnstile = turnstile
         self.engine: Engine | None = None
         self.inbox = RequestInbox()
         """Tasks that are asked for: whoever runs the session runs it when there are some."""
@@ -169,7 +172,14 @@ class SearchSession:
             raise RuntimeError("the search was not accepted")
         needs_evaluators = not self.engine.problem.graph_only
         dispatcher = self.desk if needs_evaluators else None
-        self._loop = SearchLoop(self.engine, self._the_journal(), dispatcher, on_turn=self._turned, inbox=self.inbox)
+        self._loop = SearchLoop(
+            self.engine,
+            self._the_journal(),
+            dispatcher,
+            on_turn=self._turned,
+            inbox=self.inbox,
+            turnstile=self._turnstile,
+        )
         if changed_spec is not None:
             self._loop.change_limits(changed_spec)
         self._sweeper = self._sweeper or asyncio.create_task(self._sweep())

@@ -42,6 +42,8 @@ class SearchLoop:
         clock: seconds since the epoch.
         inbox: tasks that are asked for while it runs.
         only_requested: do what was asked for and nothing else: a search that has not finished stays where it is.
+        turnstile: shared by all searches of a process, of which those without evaluators decide one after the other.
+            None: there is only this one.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class SearchLoop:
         clock: Callable[[], float] = time.time,
         inbox: RequestInbox | None = None,
         only_requested: bool = False,
+        turnstile: asyncio.Lock | None = None,
     ) -> None:
         self._engine = engine
         self._journal = journal
@@ -64,6 +67,7 @@ class SearchLoop:
         self._clock = clock
         self._inbox = inbox if inbox is not None else RequestInbox()
         self._only_requested = only_requested
+        self._turnstile = turnstile if dispatcher is None else None
         self._stopping = False
         self._requests: list[ev.Event] = []
         self.busy = False
@@ -133,7 +137,7 @@ class SearchLoop:
                     ended.append(failure.task_id)
                 case ProgressMade(progress):
                     self._on_attempt(progress)
-        assignments = [] if self._stopping else self._decide_and_match(events)
+        assignments = [] if self._stopping else await self._decide_in_turn(events)
         if events:
             await self._append(events, asked)
             self.busy = False
@@ -181,6 +185,19 @@ class SearchLoop:
         self.busy = True
         self._engine.handle(event)
         events.append(event)
+
+    async def _decide_in_turn(self, events: list[ev.Event]) -> list[tuple[FreeSlot, Assignment]]:
+        """Decide; searches that wait for nobody leave the event loop to all else after each of their turns.
+
+        Without a turnstile dozens of them would decide between two looks at the network, each for some 15 ms, and
+        whatever needs several such looks (a request to the Kubernetes API) would take seconds.
+        """
+        if self._turnstile is None:
+            return self._decide_and_match(events)
+        async with self._turnstile:
+            assignments = self._decide_and_match(events)
+            await asyncio.sleep(0)
+        return assignments
 
     def _decide_and_match(self, events: list[ev.Event]) -> list[tuple[FreeSlot, Assignment]]:
         slots = list(self._dispatcher.free_slots()) if self._dispatcher else []
