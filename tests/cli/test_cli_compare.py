@@ -27,9 +27,10 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     places = {}
     for population in (8, 32):
         for seed in (1, 2, 3):
-            folder = tmp_path / f"p{population}-s{seed}"
-            folder.mkdir()
-            places[str(folder)] = made_up(seed, population)
+            folder = f"p{population}-s{seed}"
+            (tmp_path / folder).mkdir()
+            places[folder] = made_up(seed, population)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("xnas_core.local.open_search", lambda folder: places[str(folder)])
     return list(places)
 

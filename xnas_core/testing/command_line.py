@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from xnas_core.cli.app import app
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_PLAIN = {"NO_COLOR": "", "FORCE_COLOR": "", "TERM": "xterm-256color"}
+_PLAIN = {"NO_COLOR": "", "FORCE_COLOR": "", "COLUMNS": "", "LINES": "", "TERM": "xterm-256color"}
 
 
 @dataclass(frozen=True, slots=True)
