@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,12 @@ _log = structlog.get_logger(__name__)
 
 SEARCH_SCHEMA = 1
 _SWEEP_SECONDS = 5.0
+_READING = ThreadPoolExecutor(2, "reading")
+_REPORTING = ThreadPoolExecutor(1, "reporting")
+"""Journals are read and reports made in threads of their own, a second and more of computing each. Every request to
+the Kubernetes API passes through the event loop's own threads (aiohttp looks there for a proxy): where dozens of searches
+end at once, their reports would be ahead of the Lease in that queue. One report at a time also takes the least memory.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class SearchSession:
             IntegrityError: the journal is damaged.
             StoreError: the store could not be read.
         """
-        engine, self._journal = await asyncio.to_thread(self._read)
+        engine, self._journal = await asyncio.get_running_loop().run_in_executor(_READING, self._read)
         if engine is not None:
             self._take(engine)
         document = dict(engine.spec_document) if engine is not None else spec.to_document()
@@ -250,7 +257,7 @@ class SearchSession:
         shown = await self._feed.view()
         written = True
         try:
-            await asyncio.to_thread(publish, shown, self.store)
+            await asyncio.get_running_loop().run_in_executor(_REPORTING, publish, shown, self.store)
         except StoreError:
             raise
         except Exception:  # noqa: BLE001  a fault of ours in a table or picture must not keep a search from its end
