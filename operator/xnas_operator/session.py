@@ -40,8 +40,9 @@ _SWEEP_SECONDS = 5.0
 _READING = ThreadPoolExecutor(2, "reading")
 _REPORTING = ThreadPoolExecutor(1, "reporting")
 """Journals are read and reports made in threads of their own, a second and more of computing each. Every request to
-the Kubernetes API passes through the event loop's own threads (aiohttp looks there for a proxy): where dozens of searches
-end at once, their reports would be ahead of the Lease in that queue. One report at a time also takes the least memory.
+the Kubernetes API passes through the event loop's own threads (aiohttp looks there for a proxy): where dozens of
+searches end at once, their reports would be ahead of the Lease in that queue. One report at a time also takes the least
+memory.
 """
 
 
