@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnas_core.analysis.correlation import correlations, ranks, spearman, spread
+from xnas_core.analysis.correlation import correlations, p_value, ranks, spearman, spread
 from xnas_core.analysis.student import interval, quantile, two_sided_p
 from xnas_core.search.view import CandidateState
 from xnas_core.testing.sample_search import sample_search
@@ -77,7 +78,6 @@ def test_intervals_of_rho_shrink_with_more_candidates_and_stay_within_bounds() -
     assert wide[0] < narrow[0] < 0.6 < narrow[1] < wide[1] < 1
     # By hand: atanh 0.6 = 0.693147, half width 1.959964 sqrt(1.18 / 17) = 0.516370.
     assert wide == pytest.approx((math.tanh(0.176777), math.tanh(1.209517)), abs=1e-5)
-    assert spread(1.0, 20) == (1.0, 1.0)
 
 
 def test_objectives_are_compared_with_costs_and_never_with_themselves() -> None:
@@ -110,3 +110,32 @@ def test_a_permutation_of_one_column_gives_the_same_p_value_as_the_formula() -> 
     drawn = [abs(spearman(x, rng.permutation(y)) or 0.0) >= abs(rho) for _ in range(2_000)]
     formula = two_sided_p(rho * math.sqrt(28 / (1 - rho * rho)), 28)
     assert np.mean(drawn) == pytest.approx(formula, abs=0.025)
+
+
+def test_a_perfect_correlation_of_a_few_is_no_certainty() -> None:
+    """Of four values in order: 2 of 24 orders are as extreme."""
+    four = np.arange(4.0)
+    assert p_value(four, four, 1.0) == pytest.approx(2 / 24)
+    assert p_value(four, -four, -1.0) == pytest.approx(2 / 24)
+    assert p_value(np.arange(12.0), np.arange(12.0), 1.0) == pytest.approx(2 / math.factorial(12))
+    low, high = spread(1.0, 4)
+    assert low < 0
+    assert high == 1
+    assert spread(-1.0, 4) == (-1.0, -low)
+    assert spread(1.0, 100)[0] > 0.999
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=4, max_size=6))
+def test_few_values_are_compared_with_all_their_orders(pairs: list[tuple[int, int]]) -> None:
+    x, y = np.array(pairs, dtype=np.float64).T
+    rho = spearman(x, y)
+    if rho is not None:
+        others = [spearman(x, y[list(order)]) or 0.0 for order in itertools.permutations(range(len(x)))]
+        wanted = sum(abs(other) >= abs(rho) - 1e-12 for other in others) / len(others)
+        assert p_value(x, y, rho) == pytest.approx(wanted)
+
+
+def test_p_values_of_ties_in_order_are_never_zero() -> None:
+    x = np.array([0.0] * 9 + [1.0])
+    assert p_value(x, x, 1.0) == pytest.approx(0.2)

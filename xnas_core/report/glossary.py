@@ -57,7 +57,8 @@ TERMS: tuple[tuple[str, str], ...] = (
         "standard error",
         "After “±”: the standard deviation of the estimate, as the evaluator that measured the value gives it "
         "(accuracy: √(a (1 − a) / samples)). It says how much another draw of samples would change the value of this "
-        "one trained network, not how much another training would.",
+        "one trained network; of introspectability, how much other classes would (jackknife). It says nothing of "
+        "another training, nor that the best of many noisy values is too good on average: see “confirmed”.",
     ),
     (
         "confirmed",
@@ -67,8 +68,10 @@ TERMS: tuple[tuple[str, str], ...] = (
     (
         "rank correlation",
         "Spearman’s ρ: Pearson’s correlation of the ranks, ties sharing theirs; −1 to 1. Interval: 95 %, Fisher’s z "
-        "with variance (1 + ρ²/2) / (n − 3) (Bonett and Wright 2000). p: t = ρ √((n − 2) / (1 − ρ²)) with n − 2 "
-        "degrees of freedom, corrected for all pairs shown by Holm 1979.",
+        "with variance (1 + ρ²/2) / (n − 3) (Bonett and Wright 2000). p: of all orders up to eight candidates, else "
+        "t = ρ √((n − 2) / (1 − ρ²)) with n − 2 degrees of freedom; corrected for all pairs shown by Holm 1979. A "
+        "search’s candidates are no random sample of its space, and relatives resemble each other: both are too "
+        "narrow for the space.",
     ),
     (
         "corrected p value",
