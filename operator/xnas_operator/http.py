@@ -68,9 +68,10 @@ class Check:
 
 @dataclass
 class Readiness:
-    """Named checks, made together."""
+    """Named checks, made together. Each is under way once at most: one that hangs must not use up threads."""
 
     checks: dict[str, Check] = field(default_factory=dict)
+    _under_way: dict[str, asyncio.Future[object]] = field(default_factory=dict)
     _memory: Memory[str, Mapping[str, str]] = field(default_factory=lambda: Memory(lambda _: _REMEMBERED_S, size=1))
 
     def add(self, name: str, probe: Callable[[], Awaitable[object]], deadline_s: float = 3.0) -> None:
@@ -83,8 +84,16 @@ class Readiness:
 
     async def _make(self) -> Mapping[str, str]:
         names = sorted(self.checks)
-        found = await asyncio.gather(*(_made(self.checks[name]) for name in names))
+        found = await asyncio.gather(*(_made(self._probed(name), self.checks[name].deadline_s) for name in names))
         return dict(zip(names, found, strict=True))
+
+    def _probed(self, name: str) -> asyncio.Future[object]:
+        probe = self._under_way.get(name)
+        if probe is None or probe.done():
+            probe = self._under_way[name] = asyncio.ensure_future(self.checks[name].probe())
+            # Nobody may be waiting any more when it ends.
+            probe.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return probe
 
 
 class HttpServer:
@@ -151,12 +160,12 @@ async def _without_version(_: web.Request, response: web.StreamResponse) -> None
     response.headers["Server"] = "xnas"
 
 
-async def _made(check: Check) -> str:
+async def _made(probe: asyncio.Future[object], deadline_s: float) -> str:
     try:
-        async with asyncio.timeout(check.deadline_s):
-            await check.probe()
+        async with asyncio.timeout(deadline_s):
+            await asyncio.shield(probe)
     except TimeoutError:
-        return f"no answer within {check.deadline_s:g} s"
+        return f"no answer within {deadline_s:g} s"
     except (XnasError, OSError) as error:
         return str(error)[:300] or type(error).__name__
     except Exception as error:  # noqa: BLE001  (a bug in a probe means not ready; it must not end the answer)

@@ -18,6 +18,7 @@ from xnas_core.artifacts.store import ObjectStore
 from xnas_core.objectives import METRICS
 from xnas_core.search.engine import Engine
 from xnas_core.search.recovery import recover
+from xnas_core.tasks import TaskKind
 
 TABLE_FOLDER = "/tables"
 TABLE_NAME = "cifar10.csv.gz"
@@ -115,9 +116,9 @@ def decisions(engine: Engine) -> list[tuple[Any, ...]]:
 
 
 def outcomes(engine: Engine) -> dict[str, int]:
-    """Return how often each thing ended an attempt."""
+    """Return how often each thing ended an attempt at an evaluation."""
     counts: dict[str, int] = {}
     for task in engine.ledger.tasks.values():
-        for attempt in task.attempts:
+        for attempt in task.attempts if task.ref.kind is TaskKind.EVALUATE else ():
             counts[attempt.outcome] = counts.get(attempt.outcome, 0) + 1
     return counts

@@ -26,7 +26,7 @@ def test_a_search_from_submit_to_delete(cluster: Cluster, xnas: Installation, na
     cluster.wait_for_evaluations(namespace, "line", 20, 90)
     listed = json.loads(xnas_command("list", "-n", namespace, "--json"))
     assert [item["name"] for item in listed["searches"]] == ["line"]
-    assert json.loads(xnas_command("front", place, "--json", account=account))["members"]
+    assert json.loads(xnas_command("front", place, "--json", account=account))["front"]
     assert "connected" in xnas_command("logs", place, "--tail", "50")
 
     xnas_command("scale", place, "2")

@@ -53,7 +53,7 @@ def test_the_quickstart_search_is_the_same_on_the_cluster_and_here(
 
     account, place = f"{namespace}/reader", f"{namespace}/quickstart"
     told = json.loads(xnas_command("front", place, "--json", account=account))
-    assert {member["id"] for member in told["members"]} == set(front)
+    assert {member["id"] for member in told["front"]} == set(front)
     xnas_command("report", place, "--destination", str(tmp_path / "report.html"), account=account)
     assert (tmp_path / "report.html").read_text() == report
     pictures = tmp_path / "pictures"

@@ -262,3 +262,21 @@ async def test_each_attempt_at_the_api_is_counted(api: FakeApi, tmp_path: Any) -
     counts = {key[1]: value for key, value in found.items() if key[0] == "xnas_api_requests_total"}
     assert counts == {"500": 2, "200": 1, "none": 3}
     assert found[("xnas_api_errors_total",)] == 5
+
+
+async def test_a_check_that_hangs_is_made_only_once() -> None:
+    begun: list[None] = []
+    answer = asyncio.Event()
+
+    async def probe() -> None:
+        begun.append(None)
+        await answer.wait()
+
+    readiness = Readiness()
+    readiness.add("store", probe, deadline_s=0.01)
+    for _ in range(3):
+        assert await readiness._make() == {"store": "no answer within 0.01 s"}
+    assert len(begun) == 1
+    answer.set()
+    readiness.add("store", probe, deadline_s=5)
+    assert await readiness._make() == {"store": "ok"}
