@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ _log = structlog.get_logger(__name__)
 
 WATCH_LIMIT_SECONDS = 300.0
 """A watch that was not heard of for so long is dead. Watches end and begin anew well within it."""
+_THREADS = 128
 _LISTING_LIMIT_SECONDS = 6 * LISTING_SECONDS
 
 
@@ -65,6 +67,8 @@ class Operator:
             XnasError: it cannot start; the sentence says what to change.
         """
         settings = self._settings
+        # A store that does not answer holds a thread for each search; names must still be looked up beside them.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "xnas"))
         async with AsyncExitStack() as stack:
             kube = await stack.enter_async_context(
                 await KubeClient.connect(kubeconfig=self._kubeconfig, hook=self.metrics.api)
