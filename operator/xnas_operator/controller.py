@@ -53,6 +53,8 @@ class SearchController:
         self.identity = Identity(self.owner.namespace, self.owner.name, self.owner.uid)
         self._around = around
         self.known = Known(body, body.get("status") or {})
+        if body["metadata"].get("deletionTimestamp"):
+            self.known.gone.set()
         self.pool = EvaluatorPool(around.kube, self.owner)
         self.feed = EngineFeed(self.owner.name, self.owner.uid, busy=self._busy, standing=self._standing)
         self._uris = store_uris(around.bucket, around.prefix + self.identity.root)
@@ -118,22 +120,26 @@ class SearchController:
     async def run(self) -> None:
         """Run the search until its resource is gone, whatever happens meanwhile."""
         with structlog.contextvars.bound_contextvars(namespace=self.owner.namespace, search=self.owner.name):
-            living = asyncio.create_task(self._live_again_and_again())
-            tending = asyncio.create_task(self._upkeep.run())
-            gone = asyncio.create_task(self.known.gone.wait())
-            try:
-                await asyncio.wait({living, tending, gone}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (living, tending, gone):
-                    task.cancel()
-                results = await asyncio.gather(living, tending, gone, return_exceptions=True)
-                await self._end_session()
-            for result in results:
-                if isinstance(result, Exception):
-                    raise result
+            if not self.known.gone.is_set():
+                await self._until_gone()
             self.feed.end()
             await self._artifacts.clean_up()
             self._around.metrics.forget(self.owner.namespace, self.owner.name)
+
+    async def _until_gone(self) -> None:
+        living = asyncio.create_task(self._live_again_and_again())
+        tending = asyncio.create_task(self._upkeep.run())
+        gone = asyncio.create_task(self.known.gone.wait())
+        try:
+            await asyncio.wait({living, tending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (living, tending, gone):
+                task.cancel()
+            results = await asyncio.gather(living, tending, gone, return_exceptions=True)
+            await self._end_session()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
     async def _live_again_and_again(self) -> None:
         pace = self._around.pace
@@ -219,8 +225,10 @@ class SearchController:
         try:
             while not running.done():
                 news = asyncio.create_task(self._spec_news.wait())
-                await asyncio.wait({running, news}, return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
+                try:
+                    await asyncio.wait({running, news}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    news.cancel()
                 if not running.done() and self._spec_news.is_set():
                     self._spec_news.clear()
                     changes = self._changes(session)
@@ -353,10 +361,10 @@ class SearchController:
     async def _end_session(self) -> None:
         session, self.known.session = self.known.session, None
         if session is not None:
-            await session.close(deleted=self.known.gone.is_set())
             if session.busy:
                 # It holds events that were not made durable: nobody may be shown them.
                 self.feed.engine = None
+            await session.close(deleted=self.known.gone.is_set())
             # Who waits for a turn that was never written must not wait for ever.
             self.feed.changed()
 

@@ -89,6 +89,7 @@ class Known:
         status: its status as it was seen or written last.
         accepted: the Accepted condition.
         trouble: what stands in the way, if anything.
+        job_trouble: what stands in the way of the evaluators' Job, as of the last look.
         changed_fields: see Situation.
         report_uri: where the report lies, once the search's end was published.
         wants_evaluators: whether there is work; None until the journal was read: evaluators of an earlier life go on
@@ -104,6 +105,7 @@ class Known:
         default_factory=lambda: Finding.unknown(ConditionReason.AWAITING_EVALUATORS, "the spec is being looked at")
     )
     trouble: Trouble | None = None
+    job_trouble: Trouble | None = None
     changed_fields: tuple[str, ...] = ()
     report_uri: str | None = None
     wants_evaluators: bool | None = None

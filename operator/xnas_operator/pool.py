@@ -111,8 +111,11 @@ class EvaluatorPool:
             KubeError: the API server refused or did not answer.
             InvalidInputError: see `evaluator_job`.
         """
-        plan = plan_job(self.job, self._owner, wanted)
         name, space = job_name(self._owner.name), self._owner.namespace
+        if self.job is not None and not self._owned(self.job):
+            # Nobody tells us when it goes: the watch hears of our Jobs, and gives each to the search that it names.
+            self.job = await self._read_job(name)
+        plan = plan_job(self.job, self._owner, wanted)
         if wanted:
             await self._prepare(search, defaults)
         match plan.action:
@@ -120,7 +123,9 @@ class EvaluatorPool:
                 job = evaluator_job(search, defaults)
                 # After a search's end there may be a use for fewer than it has.
                 job["spec"] |= {"parallelism": wanted, "completions": wanted}
-                self.job, _ = await self._kube.create_or_get(JOBS, space, job)
+                self.job, created = await self._kube.create_or_get(JOBS, space, job)
+                if not created:
+                    return plan_job(self.job, self._owner, wanted)
             case JobAction.SCALE if self.job is not None:
                 patch = {**(plan.patch or {}), "metadata": {"uid": self.job["metadata"]["uid"]}}
                 self.job = await self._kube.merge_patch(JOBS, space, name, patch)
@@ -134,6 +139,15 @@ class EvaluatorPool:
             case _:
                 pass
         return plan
+
+    def _owned(self, job: JsonObject) -> bool:
+        return any(ref.get("uid") == self._owner.uid for ref in job["metadata"].get("ownerReferences") or ())
+
+    async def _read_job(self, name: str) -> JsonObject | None:
+        try:
+            return await self._kube.get(JOBS, self._owner.namespace, name)
+        except NotFoundError:
+            return None
 
     async def _prepare(self, search: ArchitectureSearch, defaults: EvaluatorDefaults) -> None:
         """Apply account and certificate authorities, once, and again when an authority has changed."""

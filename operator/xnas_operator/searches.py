@@ -47,6 +47,9 @@ class Searches:
         if kind == "DELETED":
             if controller is not None:
                 controller.vanished()
+                if uid not in self._tasks:
+                    # It failed, and waits to be begun again.
+                    del self._controllers[uid]
         elif controller is None and not self._closing:
             self._begin(body)
         elif controller is not None and _newer(body, controller.known.body):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -274,8 +273,7 @@ class SearchSession:
         """Let evaluators go where the search was deleted; else tell them to look for the server again."""
         self.inbox.refuse_all(UnavailableError("the search is not served for a moment; ask again"))
         if self._sweeper is not None:
+            # Not waited for: whoever closes the session may be cancelled itself, and the desk must end all the same.
             self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
         if self.desk is not None:
             await self.desk.close(0.5, drain=False, deleted=deleted)

@@ -96,14 +96,14 @@ class Upkeep:
         if search is not None and (known.wants_evaluators is not None or search.spec.suspend):
             try:
                 plan = await self._pool.reconcile(search, self._around.defaults(), wanted)
-                if plan.action is JobAction.CONFLICT:
-                    known.trouble = Trouble("JobConflict", plan.message)
+                in_the_way = wanted and plan.action is JobAction.CONFLICT
+                known.job_trouble = Trouble("JobConflict", plan.message) if in_the_way else None
                 if plan.action in _TOLD:
                     await self._around.tell(self._owner, "Normal", _TOLD[plan.action], plan.message)
             except KubeError as error:
                 if error.code not in (400, 403, 422):
                     raise
-                known.trouble = Trouble(error.reason, f"the evaluators' Job was refused: {error}")
+                known.job_trouble = Trouble(error.reason, f"the evaluators' Job was refused: {error}")
         if known.session is not None and known.session.desk is not None:
             await self._pool.look_at_silent(known.session.desk, complete=self._around.synced())
         later = await self._patch_status(await self._situation(wanted))
@@ -114,9 +114,11 @@ class Upkeep:
     def _wanted(self) -> int:
         known = self._known
         spec = self._reader.spec(known.body)
+        if known.gone.is_set() or (spec is not None and spec.suspend):
+            return 0
         if known.wants_evaluators is None and self._pool.job is not None:
             return int((self._pool.job.get("spec") or {}).get("parallelism") or 0)
-        if spec is None or not known.wants_evaluators or spec.suspend or not needs_data(spec) or known.gone.is_set():
+        if spec is None or not known.wants_evaluators or not needs_data(spec):
             return 0
         return int(min(spec.evaluators.replicas, self._most_useful()))
 
@@ -138,7 +140,7 @@ class Upkeep:
 
     async def _situation(self, wanted: int) -> Situation:
         known = self._known
-        trouble = known.trouble
+        trouble = known.trouble or known.job_trouble
         try:
             # What a status says is durable (protocol.md §5.3).
             async with asyncio.timeout(self._around.pace.patience):
