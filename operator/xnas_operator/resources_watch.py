@@ -1,7 +1,8 @@
 """Resources come through kopf, in a thread and event loop of its own: whatever kopf does, the searches run on.
 
 kopf keeps the watch alive; whether it really does is checked from outside: what a listing shows must have come through
-the watch by the time of the next listing.
+the watch by the time of the next listing. Where the watch had to begin anew, kopf lists what is there and says nothing
+of what is gone; our own listing does.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class ResourcesWatch:
         self._on_listed = listed
         self._heard: dict[str, int] = {}
         self._listed: dict[str, int] = {}
+        self._places: dict[str, JsonObject] = {}
+        """Where each resource is that was heard of or listed and is not known to be gone, by uid."""
+        self._deleted: set[str] = set()
+        """What was heard to be deleted since the last listing began."""
         self._stop = threading.Event()
 
     async def run(self) -> None:
@@ -102,8 +107,11 @@ class ResourcesWatch:
         uid = body["metadata"]["uid"]
         if kind == "DELETED":
             self._heard.pop(uid, None)
+            self._places.pop(uid, None)
+            self._deleted.add(uid)
         else:
             self._heard[uid] = max(_version(body), self._heard.get(uid, 0))
+            self._places[uid] = _place(body)
         self._observe(kind, body)
 
     async def _list_again_and_again(self) -> None:
@@ -113,9 +121,13 @@ class ResourcesWatch:
             await asyncio.sleep(LISTING_SECONDS)
 
     async def _list(self) -> None:
+        before = dict(self._places)
+        self._deleted.clear()
         items: list[JsonObject] = []
         for namespace in self._namespaces or ("",):
             items += (await self._kube.list(SEARCHES, namespace)).items
+        # What was deleted while the API server answered may be in its answer.
+        items = [item for item in items if item["metadata"]["uid"] not in self._deleted]
         present = {item["metadata"]["uid"] for item in items}
         behind = [uid for uid, version in self._listed.items() if uid in present and self._heard.get(uid, 0) < version]
         if behind:
@@ -123,7 +135,11 @@ class ResourcesWatch:
         else:
             self._alive()
         self._listed = {item["metadata"]["uid"]: _version(item) for item in items}
+        for uid in before.keys() - present - self._deleted:
+            _log.info("a search was deleted without a word of the watch", **before[uid]["metadata"])
+            self._hear("DELETED", before[uid])
         for item in items:
+            self._places[item["metadata"]["uid"]] = _place(item)
             self._observe(None, item)
         self._on_listed()
 
@@ -138,6 +154,10 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = BACKOFFS_S
     settings.posting.enabled = False
     return settings
+
+
+def _place(body: JsonObject) -> JsonObject:
+    return {"metadata": {key: body["metadata"].get(key, "") for key in ("namespace", "name", "uid")}}
 
 
 def _version(body: JsonObject) -> int:
