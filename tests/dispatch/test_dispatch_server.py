@@ -87,6 +87,17 @@ async def status_of(
 REGISTER = wire.register(m.Register("e1", 1)).SerializeToString()
 
 
+@pytest.mark.parametrize(
+    ("deleted", "code"), [(False, grpc.StatusCode.UNAVAILABLE), (True, grpc.StatusCode.PERMISSION_DENIED)]
+)
+async def test_nobody_registers_at_a_desk_that_has_closed(short: Path, deleted: bool, code: grpc.StatusCode) -> None:
+    # On a cluster the port stays open: an evaluator that came in just before must not serve a desk that nobody minds.
+    async with serving(short) as (server, channel):
+        await server.close(0.1, drain=False, deleted=deleted)
+        assert (await status_of(channel, REGISTER))[0] is code
+        assert not server.evaluators()
+
+
 async def test_an_assignment_is_carried_out_and_acknowledged(short: Path) -> None:
     async with serving(short) as (server, channel):
         evaluator = FakeEvaluator(channel, "e1", store=short / "out")

@@ -90,13 +90,15 @@ class SearchDesk:
             drain: the search is over, so evaluators end too; otherwise they look for the server again.
             deleted: nobody wants anything of the search any more: evaluators drop what they do, and end.
         """
+        end = (grpc.StatusCode.UNAVAILABLE, "the server is stopping; connect again later")
+        if deleted:
+            end = (grpc.StatusCode.PERMISSION_DENIED, "the search was deleted")
+        self._service.end(*end)
         for stream in self._service.streams():
-            if deleted:
-                stream.close(grpc.StatusCode.PERMISSION_DENIED, "the search was deleted")
-            elif drain:
+            if drain and not deleted:
                 stream.send(m.Drain(0.0))
             else:
-                stream.close(grpc.StatusCode.UNAVAILABLE, "the server is stopping; connect again later")
+                stream.close(*end)
         if drain and not deleted and self._service.streams():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):

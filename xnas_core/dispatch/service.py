@@ -60,10 +60,16 @@ class EvaluatorService:
         """Set once evaluators may be answered."""
         self.empty = asyncio.Event()
         """Set when the last stream has ended."""
+        self._ended: tuple[grpc.StatusCode, str] | None = None
 
     def streams(self) -> tuple[EvaluatorStream, ...]:
         """Return the streams that are open."""
         return tuple(self._by_number.values())
+
+    def end(self, code: grpc.StatusCode, sentence: str) -> None:
+        """Let nobody in any more, those included who wait to be answered or have not registered yet."""
+        self._ended = (code, sentence)
+        self.open.set()
 
     def stream_number(self, evaluator: str) -> int | None:
         """Return the number of the evaluator's stream; None if it has none."""
@@ -86,6 +92,8 @@ class EvaluatorService:
         """Serve one stream to its end; `only` is the one evaluator id that the caller may use."""
         await self.open.wait()
         register = await self._read_register(context)
+        if self._ended is not None:
+            await abort(context, *self._ended)
         if only is not None and register.evaluator != only:
             sentence = f"the caller is evaluator {only} and may not call itself {register.evaluator}"
             await abort(context, grpc.StatusCode.PERMISSION_DENIED, sentence)
