@@ -107,9 +107,9 @@ def test_a_bundle_of_yesterday_is_always_good_enough(policy: Policy, years: int)
             material = changed
             bundles.append((now, material.ca_bundle))
             hours = [10, 10, 10]
-        known = [bundle for since, bundle in bundles if since <= now - datetime.timedelta(hours=20)]
-        assert trusted(known[-1], material.chain, now)
-        assert trusted(material.ca_bundle, material.chain, now)
+        known = next(bundle for since, bundle in reversed(bundles) if since <= now - datetime.timedelta(hours=20))
+        # Most of the time the two are one, and looking at a chain is what takes long here.
+        assert all(trusted(bundle, material.chain, now) for bundle in {known, material.ca_bundle})
         assert len(certificates(material.ca_bundle, "ca")) <= 2
         authorities.add(certificates(material.ca_bundle, "ca")[0].serial_number)
         now += datetime.timedelta(hours=hours.pop()) if hours else policy.rotate_before_days * DAY / 2
