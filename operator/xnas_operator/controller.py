@@ -177,8 +177,9 @@ class SearchController:
 
     async def _live(self) -> None:
         known = self.known
-        spec = self._reader.checked(known.body)
-        await self._artifacts.hold(spec)
+        spec, refused = self._checked()
+        if spec is not None:
+            await self._artifacts.hold(spec)
         root = self.identity.root
         store = measuring.MeasuredStore(self._around.store(root), self._around.metrics)
         session = SearchSession(
@@ -194,6 +195,8 @@ class SearchController:
         known.session = session
         await session.open(spec)
         if session.engine is None:
+            if spec is None:
+                raise refused or RefusedError("the spec is not valid")
             await self._accept(session, spec)
         elif session.engine.finished is not None:
             known.report_uri = known.status.get("reportUri")
@@ -213,6 +216,15 @@ class SearchController:
                 await self._next_news(session)
                 continue
             await self._run(session, changes)
+
+    def _checked(self) -> tuple[ArchitectureSearchSpec | None, RefusedError | None]:
+        """Return the spec, or why it cannot run where the search has begun with another one; raise RefusedError."""
+        try:
+            return self._reader.checked(self.known.body), None
+        except RefusedError as error:
+            if not self.known.status.get("startTime"):
+                raise
+            return None, error
 
     async def _run(self, session: SearchSession, changes: dict[str, Any] | None) -> None:
         """Run the loop; give it each change of the spec."""
@@ -354,8 +366,9 @@ class SearchController:
         await self._next_spec()
 
     def _time_left(self, finished_at: float) -> float | None:
-        spec = self._reader.spec(self.known.body)
-        ttl = spec.ttl_seconds_after_finished if spec is not None else None
+        engine = self.feed.engine
+        search = self._reader.going_on(self.known.body, None if engine is None else engine.spec_document)
+        ttl = search.spec.ttl_seconds_after_finished if search is not None else None
         return None if ttl is None else max(0.0, finished_at + ttl - self._around.now().timestamp())
 
     async def _end_session(self) -> None:

@@ -108,11 +108,12 @@ class SearchSession:
         self._spent: list[str] = []
         self._sweeper: asyncio.Task[None] | None = None
 
-    async def open(self, spec: ArchitectureSearchSpec) -> None:
+    async def open(self, spec: ArchitectureSearchSpec | None) -> None:
         """Read the journal, and let evaluators in.
 
         Args:
-            spec: the resource's, paths resolved; the journal's stands where there is one.
+            spec: the resource's, paths resolved; the journal's stands where there is one. None: it cannot run; then
+                only a search that has begun lets evaluators in.
 
         Raises:
             IntegrityError: the journal is damaged.
@@ -121,7 +122,9 @@ class SearchSession:
         engine, self._journal = await asyncio.get_running_loop().run_in_executor(_READING, self._read)
         if engine is not None:
             self._take(engine)
-        document = dict(engine.spec_document) if engine is not None else spec.to_document()
+        if engine is None and spec is None:
+            return
+        document = dict(engine.spec_document) if engine is not None else spec.to_document() if spec is not None else {}
         self.desk = SearchDesk(
             self.store,
             EvaluationConfig(search_id=self.identity.uid, spec=document, spec_digest=spec_digest(document)),

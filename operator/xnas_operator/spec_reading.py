@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from xnas_core.api import ArchitectureSearchSpec, changed_fields, resolve_paths
 from xnas_core.api.change import with_mutable
 from xnas_core.api.model_tree import dotted
@@ -14,6 +16,7 @@ from xnas_core.api.problems import Severity
 from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.validate import check_document
 from xnas_core.errors import InvalidInputError
+from xnas_core.search.problem import parse_spec
 from xnas_operator.kube.resources import JsonObject
 from xnas_operator.manifests.defaults import EvaluatorDefaults
 from xnas_operator.manifests.job import pod_template
@@ -58,11 +61,13 @@ class SpecReader:
         """Return the resource as a model, or None and its mistakes."""
         generation = body["metadata"].get("generation")
         if self._read[0] != generation or generation is None:
-            document = {key: body.get(key) for key in ("apiVersion", "kind", "metadata", "spec")}
-            search, findings = check_document(document, DATA_FOLDER, here=False)
-            wrong = [finding for finding in findings if finding.severity is Severity.ERROR]
-            self._read = (generation, search, "; ".join(f"{dotted(f.path)}: {f.message}" for f in wrong))
+            self._read = (generation, *_check(body, body.get("spec")))
         return self._read[1], self._read[2]
+
+    def going_on(self, body: JsonObject, accepted: Mapping[str, Any] | None) -> ArchitectureSearch | None:
+        """Return the resource that its search goes on with: with the accepted spec while its own is not valid."""
+        search, _ = self.look(body)
+        return search if search is not None or accepted is None else _check(body, accepted)[0]
 
     def spec(self, body: JsonObject) -> ArchitectureSearchSpec | None:
         """Return the spec; None while it is not valid."""
@@ -93,10 +98,26 @@ class SpecReader:
         return resolve_paths(search.spec, DATA_FOLDER)
 
     def change(self, body: JsonObject, accepted: Mapping[str, Any]) -> Change | None:
-        """Return how the spec differs from the accepted document; None while it is not valid."""
-        spec = self.spec(body)
-        if spec is None:
+        """Return how the spec differs from the accepted document; None while it has not even a spec's shape.
+
+        Where something in it is wrong that may not change anyway, what may change still does.
+        """
+        spec = valid = self.spec(body)
+        try:
+            spec = spec or parse_spec(body.get("spec") or {})
+        except ValidationError:
             return None
         new = resolve_paths(spec, DATA_FOLDER).to_document()
         mutable, immutable = changed_fields(dict(accepted), new)
-        return Change(with_mutable(dict(accepted), new) if mutable else None, tuple(immutable))
+        document = with_mutable(dict(accepted), new) if mutable else None
+        if document is not None and valid is None and _check(body, document)[0] is None:
+            document = None
+        return Change(document, tuple(immutable))
+
+
+def _check(body: JsonObject, spec: Any) -> tuple[ArchitectureSearch | None, str]:
+    """Return the resource with this spec as a model, or None and its mistakes."""
+    document = {**{key: body.get(key) for key in ("apiVersion", "kind", "metadata")}, "spec": spec}
+    search, findings = check_document(document, DATA_FOLDER, here=False)
+    wrong = [finding for finding in findings if finding.severity is Severity.ERROR]
+    return search, "; ".join(f"{dotted(f.path)}: {f.message}" for f in wrong)

@@ -10,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from xnas_core.api import ArchitectureSearchSpec
+from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.status import ArchitectureSearchStatus, ConditionReason, ConditionType, StateWord
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.acceptance import needs_data
@@ -92,7 +93,7 @@ class Upkeep:
     async def _look(self) -> float:
         """Bring evaluators and status up to date; return after how many seconds to look again."""
         wanted, known = self._wanted(), self._known
-        search, _ = self._reader.look(known.body)
+        search = self._search()
         if search is not None and (known.wants_evaluators is not None or search.spec.suspend):
             try:
                 plan = await self._pool.reconcile(search, self._around.defaults(), wanted)
@@ -111,9 +112,13 @@ class Upkeep:
         missing = wanted > self._connected()
         return min(later, self._around.pace.pending_look if missing else self._around.pace.look)
 
+    def _search(self) -> ArchitectureSearch | None:
+        engine = self._feed.engine
+        return self._reader.going_on(self._known.body, None if engine is None else engine.spec_document)
+
     def _wanted(self) -> int:
-        known = self._known
-        spec = self._reader.spec(known.body)
+        known, search = self._known, self._search()
+        spec = search.spec if search is not None else None
         if known.gone.is_set() or (spec is not None and spec.suspend):
             return 0
         if known.wants_evaluators is None and self._pool.job is not None:

@@ -156,3 +156,31 @@ async def test_nobody_is_shown_what_a_session_that_broke_off_had_not_written(
         store.fault = None
         await plant.state("Complete")
     assert not any(shown)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_spec_that_is_spoilt_later_changes_nothing(plant: Plant, restarted: bool) -> None:
+    slow(plant)
+    spoilt = {"searchSpace": {"name": "nas-bench-201", "parameters": {"cellsPerStage": -1}}}
+    plant.api.create(manifest(limits={"maxEvaluations": 40}))
+
+    async def spoil() -> None:
+        await until(lambda: (plant.status().get("evaluations") or {}).get("finished", 0) >= 1, 30)
+        plant.api.patch("architecturesearches", "team", "one", {"spec": spoilt})
+
+    async def end() -> None:
+        await until(lambda: plant.condition("SpecChanged").get("status") == "True")
+        assert "searchSpace" in plant.condition("SpecChanged")["message"]
+        # What may change still does.
+        plant.api.patch("architecturesearches", "team", "one", {"spec": {"limits": {"maxEvaluations": 8}}})
+        await plant.state("Complete")
+        assert plant.status()["evaluations"]["finished"] < 40
+        await until(lambda: not plant.api.items("jobs"))
+
+    async with plant.operator():
+        await spoil()
+        if not restarted:
+            await end()
+    if restarted:
+        async with plant.operator():
+            await end()
