@@ -38,7 +38,7 @@ def test_a_search_from_submit_to_delete(cluster: Cluster, xnas: Installation, na
     cluster.kubectl("patch", "nas", "line", "-n", namespace, "--type=merge", "-p", change)
     xnas_command("resume", place)
     told = xnas_command("watch", place, "--json", account=account, seconds=120)
-    assert json.loads(told.splitlines()[-1])["event"] == "finished"
+    assert json.loads(told.splitlines()[-1])["state"] == "Complete"
     assert cluster.status(namespace, "line")["evaluations"]["finished"] == done + 100
     xnas_command("delete", place, "--yes")
     until(lambda: not cluster.items("architecturesearches", namespace), 30, "the search is gone")
