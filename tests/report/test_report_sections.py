@@ -9,7 +9,8 @@ from statistics import fmean
 import pytest
 
 from tests.report.html_check import Checker
-from xnas_core.objectives import METRICS
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS
+from xnas_core.objectives import DIAGNOSED, METRICS
 from xnas_core.report import render
 from xnas_core.report.confirmed import confirmed, confirmed_text, flattery
 from xnas_core.report.data import report_data
@@ -56,7 +57,8 @@ def test_every_name_of_a_metric_leads_to_its_meaning() -> None:
 
 
 def test_built_in_metrics_have_a_formula_and_a_source() -> None:
-    assert set(METRICS) <= set(FORMULAS)
+    assert set(METRICS) | set(DIAGNOSED) <= set(FORMULAS)
+    assert all(said and source for said, source in FORMULAS.values())
     assert formula("test_accuracy") == formula("accuracy")
     assert formula("introspectability_true_class") == formula("introspectability")
     assert formula("of a plug-in") == ("", "")
@@ -64,6 +66,25 @@ def test_built_in_metrics_have_a_formula_and_a_source() -> None:
     assert "cos(φ_c, φ_k)" in entry.formula
     assert "Carmichael" in entry.source
     assert entry.formula in Checker(PAGE).words
+
+
+def test_the_formula_of_infidelity_is_that_of_its_default() -> None:
+    """`scale: relative` divides by the mean squared change; `plain` is the formula of the paper."""
+    assert METRIC_PARAMETERS["infidelity"]["scale"].default == "relative"
+    assert "/ E_I Δ²" in formula("infidelity")[0]
+
+
+def test_what_later_tasks_record_has_a_meaning_too() -> None:
+    names = ("completeness_delta", "completeness_delta_deepLift", "refined_distance", "refined_distance_before")
+    member = next(i for i, c in enumerate(VIEW.candidates) if c.on_front)
+    record = VIEW.candidates[member]
+    known = replace(record, metrics={**record.metrics, **dict.fromkeys(names, 0.5)})
+    view = replace(VIEW, candidates=(*VIEW.candidates[:member], known, *VIEW.candidates[member + 1 :]))
+    entries = {entry.name: entry for entry in glossary(report_data(view)).metrics}
+    for name in names:
+        assert "plug-in" not in entries[name].meaning
+        assert entries[name].formula
+        assert entries[name].better == ("more" if "refined" in name else "less")
 
 
 def test_an_objective_of_another_name_has_its_metrics_formula() -> None:

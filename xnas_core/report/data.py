@@ -18,6 +18,22 @@ from xnas_core.search.view import CandidateRecord, CandidateState, HypervolumePo
 Number = float | int | None
 
 _REFINED = "refined_"
+_DELTA = "completeness_delta"
+_LATER: Mapping[str, tuple[str, Direction]] = {
+    _DELTA: (
+        "Mean gap between summed attributions and the score’s difference that they explain, in units of the score.",
+        Direction.MINIMIZE,
+    ),
+    f"{_REFINED}distance_before": (
+        "Distance of the class pairs to be pulled apart, before refinement.",
+        Direction.MAXIMIZE,
+    ),
+    f"{_REFINED}distance": (
+        "Distance of the class pairs that were pulled apart, after refinement.",
+        Direction.MAXIMIZE,
+    ),
+}
+"""What tasks after the evaluation record, and no metric of a search is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +216,8 @@ def _metric_field(name: str, objectives: Mapping[str, str], named: Mapping[str, 
     before = meaning(name.removeprefix(_REFINED), named) if name.startswith(_REFINED) else None
     if before:
         return Field(name, before.unit, f"After refinement: {before.description}", before.direction, False)
-    return Field(name, "1", "", None, False)
+    about, better = _LATER.get(_DELTA if name.startswith(f"{_DELTA}_") else name, ("", None))
+    return Field(name, "1", about, better, False)
 
 
 def _of_one_seed(name: str, objectives: Mapping[str, str]) -> bool:
