@@ -139,6 +139,19 @@ def test_numbers_and_words_are_those_of_the_document() -> None:
     assert html.count("class 1, class 0: distance undefined") == members
 
 
+@pytest.mark.parametrize(
+    ("softmax", "said"),
+    [(0.5, "better than"), (0.9, "worse than"), (0.74, "neither better nor worse, beyond chance, than")],
+)
+def test_a_difference_within_the_errors_is_none(softmax: float, said: str) -> None:
+    document = made_up()
+    curve = document.mispredictions.activation
+    assert curve is not None
+    other = document.mispredictions.model_copy(update={"softmax": curve.model_copy(update={"auc": softmax})})
+    words = Checker(page(_bytes(document.model_copy(update={"mispredictions": other})))).words
+    assert f"Activations tell mistakes from right predictions {said} softmax does" in words
+
+
 def test_every_cell_says_its_numbers() -> None:
     document = made_up(4)
     html = page(_bytes(document))

@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.cli.ancestry import parents
-from xnas_core.objectives import METRICS
+from xnas_core.objectives import meaning, spec_metrics
 from xnas_core.report.numbers import with_error
 from xnas_core.search.view import CandidateRecord, SearchView
 
@@ -147,9 +147,10 @@ def _value(view: Fronted, candidate: CandidateRecord, name: str, *, errors: bool
     place = next((i for i, objective in enumerate(view.spec.objectives) if objective.name == name), None)
     value = candidate.metrics.get(name) if place is None else candidate.objectives[place]
     metric = name if place is None else view.spec.objectives[place].metric_name
-    known = METRICS.get(metric) or METRICS.get(metric.removeprefix("test_"))
+    known = meaning(metric, spec_metrics(view.spec))
     unit = known.unit if known else "1"
-    return with_error(value, candidate.errors.get(name) if errors else None, unit)
+    error = candidate.errors.get(name, candidate.errors.get(metric)) if errors else None
+    return with_error(value, error, unit)
 
 
 def _lines(view: Fronted, member: CandidateRecord, columns: list[str]) -> RenderableType:

@@ -5,12 +5,13 @@ Everything is drawn from the candidate's `diagnosis.json`, which any store gives
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from xnas_core.artifacts import keys
-from xnas_core.diagnosis import ClassPair, Diagnosis, Suspect, read_diagnosis
+from xnas_core.diagnosis import ClassPair, Detection, Diagnosis, Suspect, read_diagnosis
 from xnas_core.errors import IntegrityError
 from xnas_core.report.diagnosis_curves import calibration_plot, detection_plot
 from xnas_core.report.diagnosis_matrices import distance_matrix, mistake_matrix
@@ -25,6 +26,8 @@ DRAWN_BYTES = 100_000
 """What drawings and thumbnails of one diagnosis count against the page's bound of pictures."""
 MAPS_BYTES = 40_000
 """A larger picture of heat maps is named instead of embedded."""
+_WIDE = 1.96
+"""Standard errors to each side of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,23 @@ def _sentence(found: Diagnosis) -> str:
         said += f" Nearest to each other are the activations of {_names(found, found.classes.nearest[0])}."
     activation, softmax = found.mispredictions.activation, found.mispredictions.softmax
     if activation and softmax:
-        better = activation.auc > softmax.auc
         said += (
-            f" Activations tell mistakes from right predictions {'better' if better else 'no better'} than softmax does"
+            f" Activations tell mistakes from right predictions {_compared(activation, softmax)} softmax does"
             f" (AUC {number(activation.auc)} against {number(softmax.auc)})."
         )
     return said
+
+
+def _compared(one: Detection, other: Detection) -> str:
+    """Return "better than", "worse than", or "neither better nor worse than" where samples cannot decide it.
+
+    They do where the difference is beyond its 95 % interval, taken as if the two were independent. Both rank the same
+    samples, which makes it too wide rather than too narrow.
+    """
+    apart = one.auc - other.auc
+    if abs(apart) <= _WIDE * math.hypot(one.auc_error, other.auc_error):
+        return "neither better nor worse, beyond chance, than"
+    return "better than" if apart > 0 else "worse than"
 
 
 def _names(found: Diagnosis, pair: ClassPair) -> str:

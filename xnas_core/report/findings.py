@@ -9,13 +9,11 @@ from markupsafe import Markup
 
 from xnas_core.analysis.correlation import Correlation
 from xnas_core.analysis.motifs import ALPHA, Motif
-from xnas_core.api.spec import Direction
-from xnas_core.objectives import to_minimise
 from xnas_core.report.confirmed import flattery
 from xnas_core.report.data import standard_error
 from xnas_core.report.material import Material
 from xnas_core.report.numbers import grouped, number, p_value, plural, share, signed, with_error
-from xnas_core.report.summary import listed
+from xnas_core.report.summary import best_member, listed
 from xnas_core.report.wording import motif_words
 from xnas_core.search.view import CandidateRecord, CandidateState
 
@@ -36,7 +34,7 @@ def _extremes(material: Material) -> list[Markup]:
     view = material.view
     sentences = []
     for k, objective in enumerate(view.spec.objectives if len(view.spec.objectives) > 1 else ()):
-        best = _best(material, k)
+        best = best_member(material.data, k)
         if best is None:
             continue
         own = with_error(best.objectives[k], standard_error(best, objective), material.data.fields[k].unit)
@@ -58,16 +56,18 @@ def _trade(material: Material) -> list[Markup]:
     if knee is None or len(view.spec.objectives) != 2:
         return []
     record = view.candidates[knee]
-    first = _best(material, 0)
+    first = best_member(material.data, 0)
     if first is None or first.id == record.id:
         return []
     lost, gained = (abs((record.objectives[k] or 0.0) - (first.objectives[k] or 0.0)) for k in (0, 1))
     names = [objective.name for objective in view.spec.objectives]
+    units = [field.unit for field in material.data.fields[:2]]
     return [
         Markup("The {}, {}, is {} worse in {} than the best, and {} better in {}.").format(
-            material.glossary.link("knee point"), _card(record), number(lost), names[0], number(gained), names[1]
+            material.glossary.link("knee point"), _card(record), number(lost, units[0]), names[0],
+            number(gained, units[1]), names[1],
         )
-    ]
+    ]  # fmt: skip
 
 
 def _tested(material: Material) -> list[Markup]:
@@ -203,13 +203,6 @@ def _failures(material: Material) -> list[Markup]:
     reasons = Counter(c.failure.partition(":")[0] for c in failed).most_common(3)
     said = ", ".join(f"{reason} ({count})" if len(reasons) > 1 else reason for reason, count in reasons)
     return [Markup('<a href="#failures">{}</a> failed for good: {}.').format(plural(len(failed), "candidate"), said)]
-
-
-def _best(material: Material, k: int) -> CandidateRecord | None:
-    way: Direction = material.view.spec.objectives[k].direction
-    front = [material.view.candidates[i] for i in material.data.front]
-    known = [(to_minimise(v, way), c.number, c) for c in front if (v := c.objectives[k]) is not None]
-    return min(known, key=lambda item: item[:2])[2] if known else None
 
 
 def _card(record: CandidateRecord) -> Markup:

@@ -130,7 +130,7 @@ def _tiles(data: ReportData, knee: int | None) -> list[Tile]:
     view = data.view
     tiles = []
     for k, objective in enumerate(view.spec.objectives):
-        best = _best(data, k)
+        best = best_member(data, k)
         if best is not None:
             shown = with_error(best.objectives[k], standard_error(best, objective), data.fields[k].unit)
             value, sign, error = shown.partition(" ± ")
@@ -157,7 +157,8 @@ def _tiles(data: ReportData, knee: int | None) -> list[Tile]:
     return tiles
 
 
-def _best(data: ReportData, k: int) -> CandidateRecord | None:
+def best_member(data: ReportData, k: int) -> CandidateRecord | None:
+    """Return the front member with the best value of an objective, the earliest of equal ones; None without a front."""
     direction = data.view.spec.objectives[k].direction
     records = [data.view.candidates[i] for i in data.front]
     known = [(to_minimise(value, direction), r.number, r) for r in records if (value := r.objectives[k]) is not None]
