@@ -57,7 +57,8 @@ def test_evaluators_that_go_away_cost_what_they_should(cluster: Cluster, xnas: I
     cluster.kubectl("exec", "-n", namespace, first, "--", "python", "-c", _KILL_WORKER)
     until(lambda: busy(cluster, namespace), 60, "both train again")
 
-    cluster.delete("pod", namespace, first)
+    # At once, so that it can neither finish nor hand back what it trains.
+    cluster.delete("pod", namespace, first, "--force", "--grace-period=0")
     until(lambda: first not in _names(cluster, namespace) and busy(cluster, namespace), 120, "it was replaced")
 
     node = cluster.pods_of(namespace, "train")[0]["spec"]["nodeName"]
@@ -74,9 +75,9 @@ def test_evaluators_that_go_away_cost_what_they_should(cluster: Cluster, xnas: I
     ends = outcomes(engine)
     assert ends["succeeded"] == 18
     assert ends.get("WorkerCrashed", 0) >= 1
-    assert ends.get("Evicted", 0) + ends.get("Drained", 0) >= 2
-    assert set(ends) <= {"succeeded", "WorkerCrashed", "Evicted", "Drained", "Cancelled", "Lost"}, ends
-    assert ends.get("Lost", 0) == 0, ends
+    assert ends.get("Evicted", 0) >= 1, ends
+    # What was drained finished its candidate in time, or handed it back.
+    assert set(ends) <= {"succeeded", "WorkerCrashed", "Evicted", "Drained", "Cancelled"}, ends
     assert status["evaluations"]["failed"] == 0
     assert [task.failed for task in engine.ledger.tasks.values() if task.failed] == [1] * ends["WorkerCrashed"]
 
