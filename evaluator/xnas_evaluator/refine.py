@@ -5,11 +5,12 @@ The case study of Carmichael et al. 2023: five epochs at learning rate 0.001, th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from xnas_core.api.class_pairs import resolve_pairs
+from xnas_core.api.class_pairs import class_number, resolve_pairs
 from xnas_core.api.spec import ClassPairSpec, RegularizerSpec, ScheduleName, ScheduleSpec, TrainingSpec
 from xnas_core.api.task_parameters import RefineParameters, read_parameters
 from xnas_core.artifacts.keys import REFINEMENT
@@ -19,10 +20,10 @@ from xnas_core.tasks import TaskResult
 from xnas_evaluator import checkpoints
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.diagnosis.class_distances import Counts, compare, confusion_matrix
-from xnas_evaluator.diagnosis.make import measured
 from xnas_evaluator.evaluate import check_fit, environment
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings, mean_distance
+from xnas_evaluator.objectives.plan import recorded_introspectability
 from xnas_evaluator.objectives.validation import batches, score
 from xnas_evaluator.resident import device_data
 from xnas_evaluator.source_checkpoint import source_checkpoint
@@ -61,13 +62,13 @@ def refine(context: TaskContext) -> TaskResult:
     if spec.dataset is None:
         raise InvalidInputError("a candidate can be refined only where there is a data set; the search has none")
     asked = read_parameters("refine", RefineParameters, assignment.parameters)
-    training = refined_training(spec.training, asked)
-    settings = measured(spec)
+    settings = recorded_introspectability(spec)
     prepare(context.device, context.threads)
     numbers = arithmetic(context.device, spec.training.precision)
     with timings.part("data_seconds"):
         data = device_data(spec.dataset, spec.seed, context.cache, context.device)
     pairs = resolve_pairs(asked.pairs, data.class_names)
+    training = refined_training(spec.training, asked, data.class_names)
     with timings.part("load_seconds"):
         network = check_fit(source_checkpoint(context).network, data)
         network = network.to(numbers.device).to(memory_format=numbers.memory_format)
@@ -101,15 +102,15 @@ def refine(context: TaskContext) -> TaskResult:
     )
 
 
-def refined_training(training: TrainingSpec, asked: RefineParameters) -> TrainingSpec:
+def refined_training(training: TrainingSpec, asked: RefineParameters, class_names: Sequence[str]) -> TrainingSpec:
     """Return the settings of the further epochs: the search's, with another rate, length, schedule and regulariser.
 
-    Pairs that the search itself has keep their weights, unless they are asked for.
+    Pairs that the search itself has keep their weights, unless they are asked for, by name or by number.
     """
     own = training.introspectability_regularizer or RegularizerSpec()
     weight = own.weight if own.weight > 0 else RegularizerSpec().weight
-    named = {_key(pair) for pair in asked.pairs}
-    pairs = [*asked.pairs, *(pair for pair in own.pairs if _key(pair) not in named)]
+    named = {_key(pair, class_names) for pair in asked.pairs}
+    pairs = [*asked.pairs, *(pair for pair in own.pairs if _key(pair, class_names) not in named)]
     return training.model_copy(
         update={
             "epochs": asked.epochs,
@@ -120,8 +121,8 @@ def refined_training(training: TrainingSpec, asked: RefineParameters) -> Trainin
     )
 
 
-def _key(pair: ClassPairSpec) -> frozenset[str]:
-    return frozenset(str(reference) for reference in pair.classes)
+def _key(pair: ClassPairSpec, class_names: Sequence[str]) -> frozenset[int]:
+    return frozenset(class_number(reference, class_names) for reference in pair.classes)
 
 
 def _look(
@@ -179,7 +180,7 @@ def _document(
     regulariser = training.introspectability_regularizer
     return Refinement(
         class_names=data.class_names,
-        layers=str(settings.layers),
+        layers=settings.layers_text,
         group_by=settings.group_by,
         epochs=asked.epochs,
         learning_rate=asked.learning_rate,

@@ -265,3 +265,13 @@ def test_large_maps_are_averaged_down_and_many_blocks_are_thinned() -> None:
     part = DevicePart(subject.data.validation.images[..., :40], subject.data.validation.labels)
     maps = heat_maps(graph, gather(subject, part, "trueClass").means, "trueClass")
     assert {tuple(values.shape) for values in maps.values()} == {(4, 32, 32)}
+
+
+def test_a_sample_is_never_more_alike_than_its_own_class_s_mean() -> None:
+    """Each sample is the only one of its class, so its similarity is 1, whatever float32 rounds."""
+    data = small_data(classes=24, samples=24, validation=24)
+    for seed in range(4):
+        network = build(small_graph(classes=24, width=12), seed=seed).eval()
+        seen = gather(Subject(network, data, NUMBERS, "all"), data.validation, "trueClass")
+        assert seen.similarity.max() <= 1
+        assert seen.similarity.min() > 1 - 1e-5

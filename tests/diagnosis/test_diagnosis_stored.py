@@ -17,9 +17,9 @@ from xnas_core.diagnosis import SUSPECTS, Diagnosis, read_diagnosis
 from xnas_core.errors import IntegrityError
 from xnas_core.tasks import TaskKind, TaskResult
 from xnas_evaluator.datasets.load import load
-from xnas_evaluator.diagnosis.make import measured
 from xnas_evaluator.diagnosis.pictures import heat_map_sheet, thumbnail
 from xnas_evaluator.finalise import finalise
+from xnas_evaluator.objectives.plan import recorded_introspectability
 from xnas_evaluator.resident import device_data
 from xnas_evaluator.tensors import unpack
 from xnas_evaluator.testing import FolderContext
@@ -114,12 +114,11 @@ def test_layers_and_grouping_are_the_searchs() -> None:
     parameters = {"groupBy": "trueClass", "layers": "all"}
     accuracy = {"name": "accuracy", "direction": "maximize"}
     spec = digits_spec(objectives=[accuracy, {**objective, "parameters": parameters}])
-    assert (measured(spec).group_by, measured(spec).layers) == ("trueClass", "all")
-    assert measured(digits_spec(objectives=[accuracy])).group_by == "predictedClass"
+    assert (recorded_introspectability(spec).group_by, recorded_introspectability(spec).layers) == ("trueClass", "all")
+    assert recorded_introspectability(digits_spec(objectives=[accuracy])).group_by == "predictedClass"
     named = {"layers": "named", "layerNames": ["stage2", "head.relu"]}
-    assert measured(digits_spec(objectives=[accuracy, {**objective, "parameters": named}])).layers == (
-        "stage2", "head.relu"
-    )  # fmt: skip
+    spec = digits_spec(objectives=[accuracy, {**objective, "parameters": named}])
+    assert recorded_introspectability(spec).layers == ("stage2", "head.relu")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": "xnas-diagnosis/9"}'])

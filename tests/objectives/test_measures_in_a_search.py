@@ -19,7 +19,9 @@ from xnas_evaluator.objectives import shared as sharing
 from xnas_evaluator.objectives import validation
 from xnas_evaluator.objectives.estimates import Estimate
 from xnas_evaluator.objectives.interface import Measurement
+from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings
 from xnas_evaluator.objectives.measure import Measured, measure, plan
+from xnas_evaluator.objectives.plan import recorded_introspectability
 from xnas_evaluator.testing import FolderContext, assignment
 from xnas_evaluator.testing_networks import small_graph, small_spec
 
@@ -236,3 +238,13 @@ def test_a_whole_evaluation_records_values_errors_and_times(tmp_path: Path) -> N
     assert result.metrics["mine"] == result.metrics["adversarial_accuracy"]
     assert result.errors["mine"] == result.errors["adversarial_accuracy"]
     assert 0 < result.timings["measure_adversarial_accuracy_seconds"] < result.timings["metrics_seconds"]
+
+
+def test_what_comes_later_measures_introspectability_as_it_was_recorded() -> None:
+    """Named in `metrics` alone it is recorded with these parameters, so diagnosis and refinement have them too."""
+    named = [{"name": "inside", "metric": "introspectability", "parameters": {"layers": "all", "groupBy": "trueClass"}}]
+    objectives = [ACCURACY, {"name": "macs", "direction": "minimize"}]
+    spec = small_spec(objectives=objectives, metrics=named)
+    assert recorded_introspectability(spec) == plan(spec).introspectability
+    assert recorded_introspectability(spec).layers == "all"
+    assert recorded_introspectability(small_spec(objectives=objectives)) == IntrospectabilitySettings()

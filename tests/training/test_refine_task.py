@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from xnas_core.api.class_pairs import resolve_pairs
 from xnas_core.api.spec import ScheduleName
 from xnas_core.api.task_parameters import RefineParameters
 from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, REFINEMENT, STATE
@@ -174,7 +175,7 @@ def test_settings_are_the_search_s_but_for_what_is_asked() -> None:
     regulariser = {"weight": 0, "pairs": [{"classes": [8, "3"], "weight": 4}, {"classes": [1, 7], "weight": 9}]}
     spec = digits_spec(training={"epochs": 8, "batchSize": 64, "introspectabilityRegularizer": regulariser})
     asked = RefineParameters.model_validate({"pairs": [{"classes": [3, 8]}]})
-    training = refined_training(spec.training, asked)
+    training = refined_training(spec.training, asked, [str(digit) for digit in range(10)])
     assert (training.epochs, training.optimizer.learning_rate) == (5, 0.001)
     assert (training.schedule.name, training.schedule.warmup_epochs) == (ScheduleName.CONSTANT, 0)
     assert training.batch_size == 64
@@ -182,3 +183,12 @@ def test_settings_are_the_search_s_but_for_what_is_asked() -> None:
     assert training.introspectability_regularizer.weight == 0.5
     weights = [(pair.classes, pair.weight) for pair in training.introspectability_regularizer.pairs]
     assert weights == [([3, 8], 25.0), ([1, 7], 9.0)]
+
+
+def test_a_pair_by_number_takes_the_place_of_the_search_s_by_name() -> None:
+    regulariser = {"weight": 0.5, "pairs": [{"classes": ["cat", "dog"], "weight": 4}]}
+    spec = digits_spec(training={"epochs": 8, "batchSize": 64, "introspectabilityRegularizer": regulariser})
+    asked = RefineParameters.model_validate({"pairs": [{"classes": [1, 0]}]})
+    training = refined_training(spec.training, asked, ("cat", "dog", "bird"))
+    assert training.introspectability_regularizer is not None
+    assert resolve_pairs(training.introspectability_regularizer.pairs, ("cat", "dog", "bird")) == [(0, 1, 25.0)]

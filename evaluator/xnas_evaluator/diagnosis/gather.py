@@ -142,7 +142,8 @@ def _second_pass(
         with watched(subject.network, list(counted), comparison.see):
             subject.logits(part, chosen)
         norm = (comparison.lengths * squares[own]).sqrt()
-        found.append(torch.where(norm > 0, comparison.inner / norm, 0.0))
+        # Products are rounded to float32: a sample that is its class's mean would be more alike than can be.
+        found.append(torch.where(norm > 0, comparison.inner / norm, 0.0).clamp(-1.0, 1.0))
         subject.alive()
     return torch.cat(found)
 

@@ -11,7 +11,6 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.artifacts import keys
 from xnas_core.diagnosis import Diagnosis, Mispredictions, Samples
 from xnas_core.tasks import Artifact
@@ -26,6 +25,7 @@ from xnas_evaluator.diagnosis.plane import plane
 from xnas_evaluator.diagnosis.suspects import suspects
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings, distances_of
+from xnas_evaluator.objectives.plan import recorded_introspectability
 from xnas_evaluator.tensors import pack
 from xnas_evaluator.training.device_data import DeviceData
 from xnas_evaluator.training.settings import Arithmetic
@@ -69,7 +69,7 @@ def diagnose(context: TaskContext, network: GraphNetwork, data: DeviceData, arit
     """
     started = time.perf_counter()
     network.eval()
-    settings = measured(context.spec)
+    settings = recorded_introspectability(context.spec)
     subject = Subject(network, data, arithmetic, settings.layers, _Alive(context))
     outputs = compute(subject, settings, context.spec.seed)
     names = outputs.document.class_names
@@ -90,16 +90,6 @@ def diagnose(context: TaskContext, network: GraphNetwork, data: DeviceData, arit
         made.artifacts.append(context.put(name, picture))
     made.timings[PICTURES_SECONDS] = time.perf_counter() - drawing
     return made
-
-
-def measured(spec: ArchitectureSearchSpec) -> IntrospectabilitySettings:
-    """Return layers and grouping of the introspectability that the search records: its first objective's, or defaults.
-
-    Raises:
-        InvalidInputError: a parameter is wrong.
-    """
-    wanted = (o.parameters for o in spec.objectives if o.metric_name == "introspectability")
-    return IntrospectabilitySettings.parse(next(wanted, {}))
 
 
 class _Alive:
@@ -132,7 +122,7 @@ def compute(subject: Subject, settings: IntrospectabilitySettings, seed: int) ->
     points = plane(subject, data.validation, seen, seed)
     document = Diagnosis(
         class_names=names,
-        layers=settings.layers if isinstance(settings.layers, str) else ", ".join(settings.layers),
+        layers=settings.layers_text,
         group_by=settings.group_by,
         validation=Samples(used=len(seen.labels), of=len(data.validation)),
         training=Samples(used=len(trained.labels), of=len(data.train)),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.metric_parameters import read_parameters
+from xnas_core.api.metric_parameters import MetricSettings, read_parameters
 from xnas_core.errors import InvalidInputError
 from xnas_evaluator.networks.build import Layers
 
@@ -34,6 +34,11 @@ class IntrospectabilitySettings:
     layers: Layers = "convolutionsAndActivations"
     max_samples: int = 25_000
 
+    @property
+    def layers_text(self) -> str:
+        """The layers as documents have them."""
+        return self.layers if isinstance(self.layers, str) else ", ".join(self.layers)
+
     @staticmethod
     def parse(parameters: Mapping[str, ParameterValue], metric: str = "introspectability") -> IntrospectabilitySettings:
         """Read the `parameters` of introspectability or of a metric that has the same ones and more.
@@ -42,12 +47,21 @@ class IntrospectabilitySettings:
             InvalidInputError: an unknown parameter or value.
         """
         settings = read_parameters(metric, parameters)
-        word, names = settings.word("layers"), settings.words("layerNames")
-        if word == "named" and not names:
-            raise InvalidInputError(f"{metric}: layers is named, so layerNames must say which")
-        layers: Layers = names if word == "named" else "all" if word == "all" else "convolutionsAndActivations"
+        layers = read_layers(settings, metric)
         group_by: GroupBy = "trueClass" if settings.word("groupBy") == "trueClass" else "predictedClass"
         return IntrospectabilitySettings(group_by, layers, settings.whole("maxSamples"))
+
+
+def read_layers(settings: MetricSettings, metric: str) -> Layers:
+    """Return the layers that a metric with `layers` and `layerNames` counts.
+
+    Raises:
+        InvalidInputError: `layers` is named and nothing is.
+    """
+    word, names = settings.word("layers"), settings.words("layerNames")
+    if word == "named" and not names:
+        raise InvalidInputError(f"{metric}: layers is named, so layerNames must say which")
+    return names if word == "named" else "all" if word == "all" else "convolutionsAndActivations"
 
 
 def distances_of(gram: Tensor) -> Tensor:

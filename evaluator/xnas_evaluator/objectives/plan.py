@@ -89,15 +89,28 @@ def plan(spec: ArchitectureSearchSpec) -> Plan:
     requests = (*first.values(), *asked)
     measures = {metric: found for metric in first if (found := _load(metric)) is not None}
     _check(requests, measures)
-    parameters = {name: request.parameters for name, request in first.items()}
+    latency = first[LATENCY].parameters if LATENCY in first else {}
     return Plan(
-        IntrospectabilitySettings.parse(parameters.get(INTROSPECTABILITY, {})),
-        LatencySettings.parse(parameters.get(LATENCY, {})),
+        recorded_introspectability(spec),
+        LatencySettings.parse(latency),
         LATENCY in first,
         requests,
         measures,
         spec.search_space.parameters.get("prune") is False,
     )
+
+
+def recorded_introspectability(spec: ArchitectureSearchSpec) -> IntrospectabilitySettings:
+    """Return the settings of the introspectability that is recorded: those under which it is first named, or defaults.
+
+    What is made of a candidate later (diagnosis, refinement) takes the same, so that values compare.
+
+    Raises:
+        InvalidInputError: a parameter is wrong.
+    """
+    named = [(o.metric_name, o.parameters) for o in spec.objectives]
+    named += [(m.metric_name, m.parameters) for m in spec.metrics]
+    return IntrospectabilitySettings.parse(next((given for name, given in named if name == INTROSPECTABILITY), {}))
 
 
 def _load(metric: str) -> Objective | None:

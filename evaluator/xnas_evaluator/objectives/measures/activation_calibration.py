@@ -9,14 +9,13 @@ import numpy.typing as npt
 
 from xnas_core.api.base import ParameterValue
 from xnas_core.api.metric_parameters import read_parameters
-from xnas_core.errors import InvalidInputError
 from xnas_core.objectives import METRICS
 from xnas_core.tasks import generator
 from xnas_evaluator.diagnosis.calibration import calibrate
 from xnas_evaluator.diagnosis.gather import Subject, gather
-from xnas_evaluator.networks.build import Layers
 from xnas_evaluator.objectives.estimates import Estimate, bootstrap_over_samples
 from xnas_evaluator.objectives.interface import Measurement
+from xnas_evaluator.objectives.introspectability import read_layers
 
 
 class ActivationCalibration:
@@ -35,13 +34,13 @@ class ActivationCalibration:
 
     def check(self, parameters: Mapping[str, ParameterValue]) -> None:
         """Raise InvalidInputError where `layers` is named and nothing is."""
-        _layers(parameters)
+        read_layers(read_parameters(self.metric.name, parameters), self.metric.name)
 
     def measure(self, measurement: Measurement) -> Estimate:
         """Return the value."""
         settings = read_parameters(self.metric.name, measurement.parameters)
-        layers = _layers(measurement.parameters)
-        subject = Subject(measurement.network, measurement.data, measurement.arithmetic, layers)
+        layers = read_layers(settings, self.metric.name)
+        subject = Subject(measurement.network, measurement.data, measurement.arithmetic, layers, measurement.alive)
         seen = gather(subject, measurement.data.validation, "predictedClass", settings.whole("maxSamples"))
         correct, bins = seen.labels == seen.predictions, settings.whole("bins")
         spearman = settings.word("statistic") == "spearman"
@@ -55,11 +54,3 @@ class ActivationCalibration:
             return Estimate(None)
         random = generator(measurement.task.spec.seed, "measure", settings.whole("seed"), self.metric.name)
         return Estimate(value, bootstrap_over_samples(correlation, len(correct), random))
-
-
-def _layers(parameters: Mapping[str, ParameterValue]) -> Layers:
-    settings = read_parameters("activation_calibration", parameters)
-    word, names = settings.word("layers"), settings.words("layerNames")
-    if word == "named" and not names:
-        raise InvalidInputError("activation_calibration: layers is named, so layerNames must say which")
-    return names if word == "named" else "all" if word == "all" else "convolutionsAndActivations"
