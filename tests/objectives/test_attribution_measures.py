@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tests.objectives.measure_subjects import data, measurement, network
 from xnas_core.errors import InvalidInputError
-from xnas_core.plugins import PluginKind, load
+from xnas_core.plugins import PluginKind, load, names
 from xnas_core.tasks import derived_seed
 from xnas_evaluator.explain.base import Explanation, NotApplicableError
 from xnas_evaluator.networks.build import build, initialise
@@ -27,8 +27,11 @@ from xnas_evaluator.objectives.interface import Measurement
 from xnas_evaluator.objectives.measures import infidelity as infidelity_module
 from xnas_evaluator.objectives.measures.infidelity import Perturbing, Scale, infidelities
 from xnas_evaluator.objectives.measures.max_sensitivity import sensitivities
+from xnas_evaluator.objectives.plan import plan
 from xnas_evaluator.objectives.shared import Explained
 from xnas_evaluator.testing import FolderContext
+from xnas_evaluator.testing_networks import small_spec
+from xnas_evaluator.testing_sampled_networks import Drawn, sampled
 
 Array = npt.NDArray[np.float64]
 KINDS = ("random", "trained")
@@ -181,6 +184,18 @@ def test_completeness_error_is_what_is_missing_relative_to_what_is_explained(kin
 def test_completeness_is_asked_only_of_explainers_that_promise_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="saliency does not promise completeness"):
         _measure("completeness_error", _view(tmp_path, "random", method="saliency"))
+
+
+@pytest.mark.parametrize("method", names(PluginKind.EXPLAINER))
+def test_completeness_is_refused_before_training_where_there_are_no_deltas(method: str) -> None:
+    case = sampled(Drawn("nas-bench-201", True, 0))
+    found = load(PluginKind.EXPLAINER, method)().explain(case.network, case.images[:1], case.targets[:1], 0)
+    spec = small_spec(metrics=[{"name": "completeness_error", "parameters": {"method": method}}])
+    if found.deltas is None:
+        with pytest.raises(InvalidInputError, match=f"{method} does not promise completeness"):
+            plan(spec)
+    else:
+        assert any(request.metric == "completeness_error" for request in plan(spec).requests)
 
 
 # --- infidelity ---

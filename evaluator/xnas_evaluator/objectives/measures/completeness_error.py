@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from xnas_core.api.base import ParameterValue
 from xnas_core.api.metric_parameters import read_parameters
 from xnas_core.errors import InvalidInputError
 from xnas_core.objectives import METRICS
 from xnas_evaluator.objectives.estimates import Estimate, ratio_of
 from xnas_evaluator.objectives.interface import Measurement
+
+WITHOUT_COMPLETENESS = frozenset({"saliency", "inputXGradient", "gradCam", "guidedGradCam", "occlusion"})
+"""Built-in explainers that have no deltas: refused before any network is trained. Of a plug-in only trying tells."""
 
 
 class CompletenessError:
@@ -25,16 +31,26 @@ class CompletenessError:
 
     metric = METRICS["completeness_error"]
 
+    def check(self, parameters: Mapping[str, ParameterValue]) -> None:
+        """Raise InvalidInputError for a built-in explainer that does not promise completeness."""
+        method = read_parameters(self.metric.name, parameters).word("method")
+        if method in WITHOUT_COMPLETENESS:
+            raise _no_promise(method)
+
     def measure(self, measurement: Measurement) -> Estimate:
         """Return the value; raise InvalidInputError where the explainer does not promise completeness."""
         settings = read_parameters(self.metric.name, measurement.parameters)
         method = settings.word("method")
         explanation = measurement.shared.explanation(method, settings.whole("samplesPerClass"), settings.whole("seed"))
         if explanation.deltas is None:
-            raise InvalidInputError(
-                f"completeness_error: the explainer {method} does not promise completeness; choose one that does, "
-                "such as integratedGradients"
-            )
+            raise _no_promise(method)
         deltas = explanation.deltas.double()
         differences = explanation.attributions.double().flatten(1).sum(1) - deltas
         return ratio_of(deltas.abs(), differences.abs())
+
+
+def _no_promise(method: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"completeness_error: the explainer {method} does not promise completeness; choose one that does, "
+        "such as integratedGradients"
+    )
