@@ -157,6 +157,8 @@ class SearchController:
                 await self._spec_news.wait()
                 continue
             except IntegrityError as error:
+                # Evaluators could wait for months. What they have done lies in the store.
+                self.known.wants_evaluators = False
                 self._meet(Trouble("JournalCorrupt", str(error), final=True))
                 await self._tell("Warning", "JournalCorrupt", str(error))
                 wait = pace.longest_wait

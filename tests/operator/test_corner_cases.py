@@ -184,3 +184,22 @@ async def test_a_spec_that_is_spoilt_later_changes_nothing(plant: Plant, restart
     if restarted:
         async with plant.operator():
             await end()
+
+
+async def test_a_search_whose_journal_cannot_be_read_holds_no_evaluators(plant: Plant) -> None:
+    slow(plant)
+    plant.api.create(manifest(limits={"maxEvaluations": 40}))
+    async with plant.operator():
+        await until(lambda: (plant.status().get("evaluations") or {}).get("finished", 0) >= 1, 30)
+    (store,) = plant.stores.values()
+    first = "journal/00000001.json"
+    whole = store.objects[first]
+    store.objects[first] = whole[:-9]
+    async with plant.operator():
+        await plant.state("Failed")
+        assert plant.condition("Failed")["reason"] == "JournalCorrupt"
+        await until(lambda: not plant.api.items("jobs"))
+        # Restored from a copy it is read again, and goes on.
+        store.objects[first] = whole
+        await plant.state("Running")
+        await until(lambda: plant.api.items("jobs"))
