@@ -128,7 +128,8 @@ def _publish(workshop: Workshop, folder: Path, groups: Sequence[Sequence[Study]]
             title,
             _mean(high, field),
             _mean(low, field),
-            rank_correlation(values, [getattr(one, field) for one in spread]),
+            # With itself it says nothing.
+            None if field == "introspectability" else rank_correlation(values, [getattr(o, field) for o in spread]),
         ]
         for field, title in (("introspectability", "introspectability"), ("accuracy", "test accuracy"), *MEASURES)
     ]
@@ -144,6 +145,9 @@ def _publish(workshop: Workshop, folder: Path, groups: Sequence[Sequence[Study]]
         f"correlations are over {len(spread)} networks spread evenly over all that were evaluated (95 % intervals).",
         "Everything but wrong labels is measured on the test split; wrong labels: 20 % of the training labels replaced "
         "by another class, the network trained on them.",
+        f"{len(MEASURES) + 1} correlations are shown, none corrected for the others: of intervals where there is no "
+        "relation, one in twenty leaves out 0. Accuracy differs with introspectability, so a correlation does not say "
+        "to which of the two it is due.",
     ]
     Table(f"debugging-{name}", "What introspectability tells", columns, rows, notes).write(folder)
     fields = ("id", "encoding", "introspectability", "accuracy", *(field for field, _ in MEASURES))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.experiments.publishing import Cell, Series, Table, write_figure
-from benchmarks.experiments.quality import reference
+from benchmarks.experiments.quality import ONE_SPLIT, reference
 from benchmarks.experiments.searching import Arm, Found, hypervolumes, search
 from benchmarks.experiments.setting import UNPRUNED
 from benchmarks.experiments.statistics import Floats, mean_with_interval
@@ -41,6 +41,7 @@ def gaming(workshop: Workshop, folder: Path) -> None:
         f"{setting.name}: {len(setting.seeds)} searches of {setting.evaluations} networks for each arm. "
         "Hypervolumes are those of each search's front; live: of accuracy and the introspectability of live "
         "activations.",
+        ONE_SPLIT,
     ]
     columns = (
         "guard",
