@@ -194,10 +194,6 @@ class SearchDesk:
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
 
-    def update_config(self, config: EvaluationConfig) -> None:
-        """Give evaluators that connect from now on this configuration."""
-        self._pool.config = config
-
     # --- carrying out ---------------------------------------------------------------------------------------------
 
     @staticmethod
