@@ -121,7 +121,7 @@ class Operator:
         searches, watches = self._searches(kube, store, keeper)
         authorizer = KubeAuthorizer(kube, TokenAuthenticator(kube))
         door = ClusterDoor(searches, EvaluatorIdentities(kube, authorizer))
-        service = SearchService(ClusterBackend(kube, searches, store, authorizer), authorizer)
+        service = SearchService(ClusterBackend(kube, searches, store.below, authorizer), authorizer)
         listener = Listener(
             [f"0.0.0.0:{settings.grpc.port}"],
             [(wire.SERVICE, handlers(door)), (SERVICE, service.handlers())],

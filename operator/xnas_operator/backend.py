@@ -6,20 +6,20 @@ The operator does not impersonate (docs/adr/0006): it asks whether the caller ma
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import replace
 
-from xnas_core.artifacts.s3 import S3Store
+from xnas_core.artifacts.store import ObjectStore
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.requests import TaskRequest
 from xnas_core.search.view import SearchView
+from xnas_core.service import resources, tokens
 from xnas_core.service.errors import (
     AlreadyExistsError,
     ChangedMeanwhileError,
     ForbiddenError,
-    InvalidTokenError,
     NotFoundError,
     UnavailableError,
 )
@@ -33,11 +33,24 @@ from xnas_operator.kube import SEARCHES, KubeClient
 from xnas_operator.kube.errors import ConflictError, InvalidError, KubeError
 from xnas_operator.searches import Searches
 
+PATIENCE_SECONDS = 3.0
+"""How long a call waits for the watch to bring what the API server has, and for a journal that is being read."""
+
 
 class ClusterBackend:
-    """See SearchBackend."""
+    """See SearchBackend.
 
-    def __init__(self, kube: KubeClient, searches: Searches, store: S3Store, authorizer: KubeAuthorizer) -> None:
+    Args:
+        store: makes the store below a search's root.
+    """
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        searches: Searches,
+        store: Callable[[str], ObjectStore],
+        authorizer: KubeAuthorizer,
+    ) -> None:
         self._kube = kube
         self._searches = searches
         self._store = store
@@ -51,8 +64,12 @@ class ClusterBackend:
                 f"{caller.username} may not create Jobs in namespace {namespace}, and a search runs one; "
                 "ask the administrator for that right"
             )
+        if not self._searches.watches(namespace):
+            raise _not_watched(namespace)
         try:
             return await self._kube.create(SEARCHES, namespace, manifest)
+        except k8s.NotFoundError as error:
+            raise NotFoundError(f"there is no namespace {namespace}") from error
         except KubeError as error:
             raise _explained(error, f"{namespace}/{manifest['metadata'].get('name')}") from error
 
@@ -65,18 +82,20 @@ class ClusterBackend:
 
     async def list(self, namespace: str, limit: int, token: str) -> ManifestPage:
         """See SearchBackend.list."""
-        after = _read_token(token)
+        after = tuple(tokens.decode("list", token, (str, str))) if token else ("", "")
         try:
             items = (await self._kube.list(SEARCHES, namespace)).items
         except KubeError as error:
             raise _explained(error, namespace) from error
         rest = sorted((item for item in items if _place(item) > after), key=_place)
         page = rest[:limit]
-        return ManifestPage(tuple(page), _token(_place(page[-1])) if len(rest) > limit else "")
+        return ManifestPage(tuple(page), tokens.encode("list", *_place(page[-1])) if len(rest) > limit else "")
 
     async def update(self, namespace: str, name: str, spec_patch: Manifest, caller: Caller) -> Manifest:
         """See SearchBackend.update. The service has asked whether the caller may."""
         del caller
+        # The schema holds less than the model: what it lets through would stop the search with a condition only.
+        resources.check_change(await self.get(namespace, name), spec_patch)
         try:
             return await self._kube.merge_patch(SEARCHES, namespace, name, {"spec": dict(spec_patch)})
         except KubeError as error:
@@ -85,31 +104,45 @@ class ClusterBackend:
     async def delete(self, namespace: str, name: str, uid: str, caller: Caller) -> None:
         """See SearchBackend.delete. The service has asked whether the caller may."""
         del caller
+        controller = self._searches.find(namespace, name)
         try:
             found = await self._kube.delete(SEARCHES, namespace, name, uid=uid or None)
         except KubeError as error:
             raise _explained(error, f"{namespace}/{name}") from error
         if not found:
             raise _absent(f"{namespace}/{name}")
+        if controller is not None:
+            # So that whoever asks next isn't told of a search that was deleted before.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await controller.known.gone.wait()
 
     async def moment(self, namespace: str, name: str) -> SearchMoment:
         """See SearchBackend.moment."""
-        return await (await self._controller(namespace, name)).feed.moment()
+        return await (await self._read(namespace, name)).feed.moment()
 
     async def view(self, namespace: str, name: str) -> SearchView:
         """See SearchBackend.view."""
-        return await (await self._controller(namespace, name)).feed.view()
+        return await (await self._read(namespace, name)).feed.view()
 
-    async def watch(self, namespace: str, name: str) -> AsyncIterator[SearchMoment]:
+    async def watch(self, namespace: str, name: str) -> AsyncGenerator[SearchMoment, None]:
         """See SearchBackend.watch."""
-        controller = await self._controller(namespace, name)
+        controller = await self._read(namespace, name)
+        known: SearchMoment | None = None
         async for moment in controller.feed.watch():
+            if moment.progress is not None:
+                known = moment
+            elif known is not None:
+                # The journal is read anew after an outage: nobody must take that for a search that has not begun.
+                moment = replace(known, standing=moment.standing)
+            elif controller.being_read:
+                continue
             yield moment
 
     async def artifact(self, namespace: str, name: str, key: str) -> ArtifactContent:
         """See SearchBackend.artifact."""
         controller = await self._controller(namespace, name)
-        store = self._store.below(controller.identity.root)
+        store = self._store(controller.identity.root)
         try:
             data = await asyncio.to_thread(store.get, key)
         except KeyError as error:
@@ -129,9 +162,32 @@ class ClusterBackend:
 
     async def _controller(self, namespace: str, name: str) -> SearchController:
         controller = self._searches.find(namespace, name)
-        if controller is None:
-            await self.get(namespace, name)
-            raise UnavailableError(f"the search {namespace}/{name} is not served yet; try again")
+        if controller is not None and not controller.known.gone.is_set():
+            return controller
+        metadata = (await self.get(namespace, name))["metadata"]
+        if metadata.get("deletionTimestamp"):
+            raise NotFoundError(f"the search {namespace}/{name} is being deleted")
+        if not self._searches.watches(namespace):
+            raise _not_watched(namespace)
+        # The watch is a little behind the API server, and after a start of the operator more than a little.
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._searches.begun(metadata["uid"])
+        except TimeoutError:
+            raise UnavailableError(f"the search {namespace}/{name} is not served yet; try again") from None
+
+    async def _read(self, namespace: str, name: str) -> SearchController:
+        """Return the controller of a search that has not begun, or whose journal was read."""
+        controller = await self._controller(namespace, name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS), contextlib.aclosing(controller.feed.watch()) as moments:
+                async for _ in moments:
+                    if not controller.being_read:
+                        break
+        if controller.being_read:
+            met = controller.known.trouble
+            why = f"can't be read at the moment: {met.message}" if met is not None else "is being read; try again"
+            raise UnavailableError(f"the search {namespace}/{name} {why}")
         return controller
 
 
@@ -139,22 +195,14 @@ def _place(item: Manifest) -> tuple[str, str]:
     return str(item["metadata"]["namespace"]), str(item["metadata"]["name"])
 
 
-def _token(place: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode("/".join(place).encode()).decode()
-
-
-def _read_token(token: str) -> tuple[str, str]:
-    try:
-        namespace, _, name = base64.urlsafe_b64decode(token.encode()).decode().partition("/")
-    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
-        raise InvalidTokenError("the page token is none of this service; start with an empty one") from error
-    if token and not name:
-        raise InvalidTokenError("the page token is none of this service; start with an empty one")
-    return namespace, name
-
-
 def _absent(what: str) -> NotFoundError:
     return NotFoundError(f"there is no search {what}")
+
+
+def _not_watched(namespace: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"the operator does not watch namespace {namespace}; ask the administrator to add it to the chart's namespaces"
+    )
 
 
 def _explained(error: KubeError, what: str) -> Exception:

@@ -20,7 +20,7 @@ from xnas_core.errors import IntegrityError, LostOwnershipError, StoreError, Xna
 from xnas_core.search.acceptance import lacking, needs_data
 from xnas_core.search.events import Event
 from xnas_core.search.requests import TaskRequest
-from xnas_core.service.errors import NotFoundError, UnavailableError
+from xnas_core.service.errors import NotBegunError, NotFoundError, UnavailableError
 from xnas_core.service.feed import EngineFeed
 from xnas_core.service.values import Standing
 from xnas_core.tasks import DataDescription
@@ -70,6 +70,11 @@ class SearchController:
         """The search while it is open here."""
         return self.known.session
 
+    @property
+    def being_read(self) -> bool:
+        """Whether nobody knows whether the search has begun, and how far it is: its journal must be read first."""
+        return self.feed.engine is None and not self.known.journal_read
+
     # --- what is heard --------------------------------------------------------------------------------------------
 
     def observe(self, body: JsonObject) -> None:
@@ -107,11 +112,15 @@ class SearchController:
 
         Raises:
             NotFoundError: the search has no such candidate.
+            NotBegunError: it was not accepted yet.
         """
         session = self.session
-        if session is None or (session.engine is None and self.known.status.get("startTime")):
-            raise UnavailableError(f"the search {self.owner.namespace}/{self.owner.name} is being read; ask again")
-        if session.engine is not None and request.candidate not in session.engine.by_id:
+        if session is None or session.engine is None:
+            where = f"the search {self.owner.namespace}/{self.owner.name}"
+            if self.feed.engine is not None or self.being_read:
+                raise UnavailableError(f"{where} is being read; ask again")
+            raise NotBegunError(f"{where} was not accepted yet; watch it to learn when it begins")
+        if request.candidate not in session.engine.by_id:
             raise NotFoundError(f"{self.owner.name!r} has no candidate {request.candidate[:80]!r}")
         await session.request(request)
 
@@ -196,6 +205,8 @@ class SearchController:
         )
         known.session = session
         await session.open(spec)
+        known.journal_read = True
+        self.feed.changed()
         if session.engine is None:
             if spec is None:
                 raise refused or RefusedError("the spec is not valid")
@@ -330,6 +341,8 @@ class SearchController:
     async def _refuse(self, error: RefusedError) -> None:
         self.known.wants_evaluators = False
         self.known.accepted = Finding.false(error.reason, str(error))
+        self.known.journal_read = True  # or there is none: one that has begun is refused only after it was read
+        self.feed.changed()
         self.known.dirty.set()
         await self._tell("Warning", error.reason, str(error))
 
@@ -378,7 +391,7 @@ class SearchController:
         if session is not None:
             if session.busy:
                 # It holds events that were not made durable: nobody may be shown them.
-                self.feed.engine = None
+                self.feed.engine, self.known.journal_read = None, False
             await session.close(deleted=self.known.gone.is_set())
             # Who waits for a turn that was never written must not wait for ever.
             self.feed.changed()

@@ -94,6 +94,7 @@ class Known:
         report_uri: where the report lies, once the search's end was published.
         wants_evaluators: whether there is work; None until the journal was read: evaluators of an earlier life go on
             meanwhile.
+        journal_read: whether it is known if the search has begun.
         session: the search while it is open here.
         gone: the resource is being deleted, or deleted.
         dirty: evaluators or status have to be looked at.
@@ -109,6 +110,7 @@ class Known:
     changed_fields: tuple[str, ...] = ()
     report_uri: str | None = None
     wants_evaluators: bool | None = None
+    journal_read: bool = False
     session: SearchSession | None = None
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     dirty: asyncio.Event = field(default_factory=asyncio.Event)

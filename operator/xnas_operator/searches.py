@@ -27,6 +27,7 @@ class Searches:
     def __init__(self, around: Surroundings, watches: Callable[[str], bool]) -> None:
         self._around = around
         self._watches = watches
+        self._news = asyncio.Event()
         self._controllers: dict[str, SearchController] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._jobs: _Known = {}
@@ -97,12 +98,24 @@ class Searches:
         found = [c for c in self._controllers.values() if (c.owner.namespace, c.owner.name) == (namespace, name)]
         return found[-1] if found else None
 
+    def watches(self, namespace: str) -> bool:
+        """Return whether searches of a namespace are heard of."""
+        return self._watches(namespace)
+
+    async def begun(self, uid: str) -> SearchController:
+        """Return the controller of the resource with this uid, as soon as there is one."""
+        while (controller := self._controllers.get(uid)) is None:
+            await self._news.wait()
+        return controller
+
     # --- life -----------------------------------------------------------------------------------------------------
 
     def _begin(self, body: JsonObject) -> None:
         controller = SearchController(body, self._around)
         uid = controller.owner.uid
         self._controllers[uid] = controller
+        self._news.set()
+        self._news = asyncio.Event()
         for job in self._jobs.get(uid, {}).values():
             controller.saw_job("ADDED", job)
         for pod in self._pods.get(uid, {}).values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,9 @@ class TokenIdentifier:
         (name,) = review["user"]["extra"]["authentication.kubernetes.io/pod-name"]
         pod = next(item for item in self._api.items("pods") if item["metadata"]["name"] == name)
         labels = pod["metadata"]["labels"]
-        return EvaluatorIdentity("team", labels["xnas.dev/search"], labels["xnas.dev/search-uid"], name)
+        return EvaluatorIdentity(
+            pod["metadata"]["namespace"], labels["xnas.dev/search"], labels["xnas.dev/search-uid"], name
+        )
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Plant:
     api: FakeApi
     kube: KubeClient
     stores: dict[str, MemoryStore] = field(default_factory=dict)
+    watches: Callable[[str], bool] = lambda _namespace: True
     searches: Searches = field(init=False)
     kubelet: FakeKubelet = field(init=False)
     address: str = ""
@@ -113,7 +116,7 @@ class Plant:
             "synced": lambda: watches[0].synced,
             **around,
         }
-        searches = self.searches = Searches(Surroundings(**settings), lambda _namespace: True)
+        searches = self.searches = Searches(Surroundings(**settings), self.watches)
         watches.append(PoolWatches(self.kube, searches, ()))
         door = ClusterDoor(searches, TokenIdentifier(self.api))
         port = self.address.rpartition(":")[2] or "0"

@@ -24,6 +24,7 @@ from xnas_core.testing.fake_api import FakeApi
 from xnas_core.testing.fake_evaluator import FakeEvaluator, Outcome, seeded_metrics
 from xnas_core.testing.memory_store import Fault
 from xnas_core.testing.waiting import until
+from xnas_operator.auth import KubeAuthorizer, TokenAuthenticator
 from xnas_operator.backend import ClusterBackend
 from xnas_operator.kube import KubeClient
 
@@ -65,7 +66,12 @@ class Bench:
 
     async def request(self, candidate: str, kind: TaskKind, parameters: Mapping[str, Any] | None = None) -> None:
         """Call the backend as the service would."""
-        backend = ClusterBackend(self.plant.kube, self.plant.searches, None, None)  # type: ignore[arg-type]  # not used here
+        backend = ClusterBackend(
+            self.plant.kube,
+            self.plant.searches,
+            self.plant.store,
+            KubeAuthorizer(self.plant.kube, TokenAuthenticator(self.plant.kube)),
+        )
         async with asyncio.timeout(20):
             await backend.request_task("team", "one", candidate, kind, parameters or {}, ANN)
 

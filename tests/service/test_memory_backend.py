@@ -25,6 +25,9 @@ class _Place:
         assert growing is not None
         growing.complete()
 
+    async def restart(self) -> None:
+        self.backend.restart()
+
 
 class TestMemoryBackend(BackendContract):
     @pytest.fixture

@@ -289,6 +289,21 @@ async def test_before_a_search_begins_there_is_nothing_to_list(site: SearchSite,
         assert "was not accepted yet" in (error.details() or "")
 
 
+async def test_while_nobody_knows_where_a_search_stands_its_status_is_shown(
+    site: SearchSite, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add().finish(3)
+
+    async def away(*_: str) -> Any:
+        raise e.UnavailableError("the journal is being read")
+
+    monkeypatch.setattr(site.memory, "moment", away)
+    shown = (await stub.GetSearch(pb.GetSearchRequest(**WHERE), metadata=METADATA)).search
+    assert shown.state == pb.SEARCH_STATE_RUNNING
+    assert shown.progress.succeeded == 3
+    assert json.loads(shown.manifest_json)["metadata"]["name"] == NAME
+
+
 async def test_bytes_that_are_no_message_are_answered(site: SearchSite) -> None:
     credentials = grpc.ssl_channel_credentials(site.certificates.current()[1] if site.certificates else None)
     async with grpc.aio.secure_channel(site.address, credentials) as channel:

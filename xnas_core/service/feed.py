@@ -7,7 +7,7 @@ durable (protocol.md §5.3): while `busy` says that a turn is being written, rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from xnas_core.api.status import StateWord
 from xnas_core.artifacts.retention import without_spent
@@ -88,7 +88,7 @@ class EngineFeed:
         await self.durable()
         return self._moment()
 
-    async def watch(self) -> AsyncIterator[SearchMoment]:
+    async def watch(self) -> AsyncGenerator[SearchMoment, None]:
         """See SearchBackend.watch."""
         while not self._ended:
             await self.durable()

@@ -126,7 +126,12 @@ class SearchBackend(Protocol):
         ...
 
     async def moment(self, namespace: str, name: str) -> SearchMoment:
-        """Return where the search stands, of durable events only (protocol.md §5.3). Also before it was accepted."""
+        """Return where the search stands, of durable events only (protocol.md §5.3). Also before it was accepted.
+
+        Raises:
+            UnavailableError: nobody knows at the moment, since the journal was not read yet. It is not said then that
+                the search has not begun; the same holds for `view`, `watch` and `request_task`.
+        """
         ...
 
     async def view(self, namespace: str, name: str) -> SearchView:

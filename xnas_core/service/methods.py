@@ -13,6 +13,7 @@ from xnas.v1alpha1 import search_pb2 as pb
 from xnas_core.errors import InvalidInputError
 from xnas_core.service import candidates, fronts, resources, wire, wire_searches
 from xnas_core.service.downloads import download
+from xnas_core.service.errors import UnavailableError
 from xnas_core.service.interface import Caller, Manifest, SearchBackend, Verb
 from xnas_core.service.lineages import lineage
 from xnas_core.service.streaming import Recheck, watch
@@ -64,7 +65,11 @@ async def _create(calls: Calls, request: pb.CreateSearchRequest, caller: Caller)
 
 async def _get(calls: Calls, request: pb.GetSearchRequest, _: Caller) -> Message:
     manifest = await calls.backend.get(request.namespace, request.name)
-    moment = await calls.backend.moment(request.namespace, request.name)
+    try:
+        moment = await calls.backend.moment(request.namespace, request.name)
+    except UnavailableError:
+        # During an outage of the store, say: the status tells why, and what was known last.
+        return pb.GetSearchResponse(search=_search(manifest))
     told = resources.info(manifest)
     now = replace(
         told,

@@ -112,13 +112,7 @@ def new_manifest(data: bytes, namespace: str) -> Manifest:
     """
     document = read_json(data, "the manifest", MAX_MANIFEST_BYTES)
     document.pop("status", None)
-    try:
-        ArchitectureSearch.model_validate_json(json.dumps(document), by_alias=True, by_name=False)
-    except ValidationError as error:
-        faults = translate(error, document)
-        sentences = [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults[:_SHOWN]]
-        more = [f"and {len(faults) - _SHOWN} more mistakes"] if len(faults) > _SHOWN else []
-        raise InvalidInputError("the manifest is not valid: " + "; ".join([*sentences, *more])) from error
+    _check(document, "the manifest")
     metadata = document["metadata"]
     given = metadata.get("namespace")
     if given not in (None, namespace):
@@ -126,6 +120,26 @@ def new_manifest(data: bytes, namespace: str) -> Manifest:
     kept = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
     document["metadata"] = {"name": metadata["name"], "namespace": namespace, **kept}
     return document
+
+
+def _check(document: dict[str, Any], what: str) -> None:
+    try:
+        ArchitectureSearch.model_validate_json(json.dumps(document), by_alias=True, by_name=False)
+    except ValidationError as error:
+        faults = translate(error, document)
+        sentences = [f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults[:_SHOWN]]
+        more = [f"and {len(faults) - _SHOWN} more mistakes"] if len(faults) > _SHOWN else []
+        raise InvalidInputError(f"{what} is not valid: " + "; ".join([*sentences, *more])) from error
+
+
+def check_change(manifest: Manifest, patch: Mapping[str, Any]) -> None:
+    """Check what a merge patch would make of a resource's spec.
+
+    Raises:
+        InvalidInputError: it would not be valid; every mistake has a sentence.
+    """
+    document = {key: manifest[key] for key in ("apiVersion", "kind", "metadata") if key in manifest}
+    _check({**document, "spec": merged(_map(manifest, "spec"), patch)}, "the changed search")
 
 
 def spec_patch(data: bytes) -> Manifest:

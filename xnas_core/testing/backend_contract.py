@@ -35,6 +35,9 @@ class BackendPlace(Protocol):
     async def complete(self, namespace: str, name: str) -> None:
         """Let the search end."""
 
+    async def restart(self) -> None:
+        """Kill the process that serves, and start it again; `backend` may be another one then."""
+
 
 class BackendContract:
     """Tests that run over each implementation."""
@@ -147,6 +150,32 @@ class BackendContract:
         assert moment.finished == 7
         assert [record.id for record in moment.arrivals(0, 4)] == before
         assert len(moment.arrivals(4, 7)) == 3
+
+    async def test_a_restart_is_not_seen(self, place: BackendPlace) -> None:
+        """What a moment had before, it has again: nobody is told that a search has not begun that has."""
+        await self._begun(place, 4)
+        before = await place.backend.moment(A, "one")
+        arrived = [record.id for record in before.arrivals(0, 4)]
+        await place.restart()
+        view = await place.backend.view(A, "one")
+        assert (view.search_id, view.front) == (before.uid, before.front.members)
+        await place.restart()
+        moment = await anext(place.backend.watch(A, "one"))
+        assert (moment.uid, moment.finished, moment.front) == (before.uid, before.finished, before.front)
+        assert [record.id for record in moment.arrivals(0, 4)] == arrived
+        await place.restart()
+        await place.finish(A, "one", 1)
+        assert (await place.backend.moment(A, "one")).finished == 5
+
+    async def test_a_name_that_is_used_again_is_another_search(self, place: BackendPlace) -> None:
+        """Nothing of the one before is shown for it."""
+        await self._begun(place, 2)
+        await place.backend.delete(A, "one", "", ANN)
+        with pytest.raises(NotFoundError):
+            await place.backend.moment(A, "one")
+        made = await place.backend.create(_manifest("one"), ANN)
+        moment = await place.backend.moment(A, "one")
+        assert (moment.uid, moment.finished) == (made["metadata"]["uid"], 0)
 
     async def test_a_watch_yields_now_and_then_only_the_newest(self, place: BackendPlace) -> None:
         """Changes that nobody fetched are one moment."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,6 +93,7 @@ class FakeEvaluator:
         channel: to the server; many evaluators may share one.
         outcome: duration and fault of each attempt.
         metrics: values of a success.
+        gate: awaited before each attempt does anything; it lets a test say when.
         artifacts: objects of a success, which whoever makes them has stored.
         store: where result.json is written before Completed is sent; None to leave it out (benchmarks).
         search: NAMESPACE/NAME of the search to serve, on a cluster.
@@ -111,6 +112,7 @@ class FakeEvaluator:
     slots: int = 1
     outcome: Callable[[Assignment], Outcome] = succeed
     metrics: Callable[[Assignment], Mapping[str, float]] = seeded_metrics
+    gate: Callable[[Assignment], Awaitable[object]] | None = None
     artifacts: Callable[[Assignment], Sequence[Artifact]] = lambda _: ()
     store: Path | ObjectStore | None = None
     token: str | None = None
@@ -285,6 +287,8 @@ class FakeEvaluator:
             self._stop(assignment.task_id, EndReason.DRAINED)
 
     async def _work(self, assignment: Assignment, outcome: Outcome) -> None:
+        if self.gate is not None:
+            await self.gate(assignment)
         if outcome.seconds:
             await asyncio.sleep(outcome.seconds)
         if outcome.silent:

@@ -1,0 +1,215 @@
+"""The backend on a cluster passes the contract of all backends; and what only a cluster meets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.operator.api_site import QUICK
+from tests.operator.plant import Plant
+from xnas_core.artifacts import keys
+from xnas_core.errors import InvalidInputError, StoreError
+from xnas_core.service.errors import ForbiddenError, NotFoundError, UnavailableError
+from xnas_core.service.interface import Caller
+from xnas_core.service.values import SearchMoment
+from xnas_core.tasks import Artifact, Assignment, TaskKind
+from xnas_core.testing.backend_contract import ANN, A, B, BackendContract
+from xnas_core.testing.fake_api import FakeApi
+from xnas_core.testing.fake_evaluator import FakeEvaluator, seeded_metrics
+from xnas_core.testing.memory_store import Fault, MemoryStore
+from xnas_core.testing.search_site import manifest
+from xnas_core.testing.waiting import until
+from xnas_operator import backend as backend_module
+from xnas_operator.auth import KubeAuthorizer, TokenAuthenticator
+from xnas_operator.backend import ClusterBackend
+from xnas_operator.kube import KubeClient
+
+
+class _Place:
+    """An operator whose evaluators do nothing until they are told to."""
+
+    def __init__(self, plant: Plant) -> None:
+        self.plant = plant
+        self._stack = contextlib.AsyncExitStack()
+        self._evaluations = asyncio.Semaphore(0)
+        self._others = asyncio.Event()
+        plant.kubelet.held = True
+        shape = plant.kubelet.shape
+
+        def shaped(evaluator: FakeEvaluator) -> None:
+            shape(evaluator)
+            evaluator.gate = self._gate
+            evaluator.metrics = _metrics
+            evaluator.artifacts = lambda assignment: self._artifacts(evaluator, assignment)
+
+        plant.kubelet.shape = shaped
+
+    async def _gate(self, assignment: Assignment) -> None:
+        if assignment.kind is TaskKind.EVALUATE:
+            await self._evaluations.acquire()
+        else:
+            await self._others.wait()
+
+    def _artifacts(self, evaluator: FakeEvaluator, assignment: Assignment) -> list[Artifact]:
+        assert evaluator.search is not None
+        namespace, _, name = evaluator.search.partition("/")
+        store = self.store(name, namespace)
+        made = []
+        for key in (keys.CHECKPOINT_MANIFEST, keys.CHECKPOINT) if assignment.kind is TaskKind.EVALUATE else ("x.png",):
+            content = (assignment.prefix + key).encode()
+            store.put(assignment.prefix + key, content)
+            made.append(Artifact(name=key, size=len(content), sha256=hashlib.sha256(content).hexdigest()))
+        return made
+
+    def store(self, name: str = "one", namespace: str = A) -> MemoryStore:
+        """Return a search's store."""
+        return self.plant.store(self.plant.controller(name, namespace).identity.root)
+
+    async def start(self, **around: object) -> None:
+        """Start an operator."""
+        await self._stack.enter_async_context(self.plant.operator(**around))
+        kube = self.plant.kube
+        authorizer = KubeAuthorizer(kube, TokenAuthenticator(kube))
+        self.backend = ClusterBackend(kube, self.plant.searches, self.plant.store, authorizer)
+
+    async def stop(self) -> None:
+        """Stop it."""
+        await self._stack.aclose()
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    async def begin(self, namespace: str, name: str) -> None:
+        self.plant.kubelet.held = False
+        await self._see(namespace, name, lambda moment: moment.progress is not None)
+
+    def allow(self, count: int) -> None:
+        """Let so many evaluations go on, without waiting for them."""
+        for _ in range(count):
+            self._evaluations.release()
+
+    async def finish(self, namespace: str, name: str, count: int) -> None:
+        wanted = (await self.backend.moment(namespace, name)).finished + count
+        self._others.set()
+        self.allow(count)
+        await self._see(namespace, name, lambda moment: moment.finished == wanted and not _requested(moment))
+        self._others.clear()
+
+    async def complete(self, namespace: str, name: str) -> None:
+        self._others.set()
+        while (moment := await self.backend.moment(namespace, name)).standing.state != "Complete" or _requested(moment):
+            self.allow(1)
+            await asyncio.sleep(0.01)
+        status = self.plant.status
+        await until(lambda: "reportUri" in status(name, namespace) and not self.plant.api.items("jobs"), 30)
+        self._others.clear()
+
+    async def _see(self, namespace: str, name: str, wanted: Callable[[SearchMoment], bool]) -> None:
+        async with asyncio.timeout(30), contextlib.aclosing(self.backend.watch(namespace, name)) as moments:
+            async for moment in moments:
+                if wanted(moment):
+                    return
+
+
+class _Unreadable(MemoryStore):
+    def list(self, prefix: str) -> Iterator[str]:
+        raise StoreError(f"the store is away: {prefix}")
+
+
+def _requested(moment: SearchMoment) -> int:
+    return moment.progress.requested if moment.progress is not None else 0
+
+
+def _metrics(assignment: Assignment) -> Mapping[str, float]:
+    if assignment.kind is TaskKind.EVALUATE:
+        return seeded_metrics(assignment)
+    return {"refined_accuracy": 0.5} if assignment.kind is TaskKind.REFINE else {}
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[_Place]:
+    async with FakeApi(namespaces=[A, B]) as api:
+        api.identities.allow(
+            "researchers", verbs=("create",), groups=("batch",), resources=("jobs",), namespaces=(A, B)
+        )
+        client = await KubeClient.connect(kubeconfig=api.kubeconfig(tmp_path / "kubeconfig"), patience=QUICK)
+        async with client as kube:
+            place = _Place(Plant(api, kube))
+            async with place.plant.kubelet.running():
+                await place.start()
+                yield place
+                await place.stop()
+
+
+class TestClusterBackend(BackendContract):
+    """Over fakes of the API server, kubelet and store."""
+
+
+def _manifest(namespace: str = A) -> dict[str, object]:
+    made = manifest("one")
+    made["metadata"]["namespace"] = namespace
+    return made
+
+
+async def test_who_may_not_make_jobs_may_not_make_a_search(place: _Place) -> None:
+    with pytest.raises(ForbiddenError, match="bob may not create Jobs"):
+        await place.backend.create(_manifest(), Caller("bob"))
+
+
+async def test_where_nobody_watches_no_search_is_made(place: _Place) -> None:
+    place.plant.watches = lambda namespace: namespace != B
+    await place.restart()
+    with pytest.raises(InvalidInputError, match="does not watch namespace team-b"):
+        await place.backend.create(_manifest(B), ANN)
+    place.plant.api.create(_manifest(B))
+    with pytest.raises(InvalidInputError, match="does not watch namespace team-b"):
+        await place.backend.moment(B, "one")
+
+
+async def test_a_namespace_that_is_absent_is_named(place: _Place) -> None:
+    place.plant.api.identities.allow("researchers")
+    with pytest.raises(NotFoundError, match="there is no namespace elsewhere"):
+        await place.backend.create(_manifest("elsewhere"), ANN)
+
+
+async def test_an_outage_of_the_store_takes_nothing_back(place: _Place) -> None:
+    backend = place.backend
+    await backend.create(_manifest(), ANN)
+    await place.begin(A, "one")
+    await place.finish(A, "one", 3)
+    store, moments = place.store(), backend.watch(A, "one")
+    assert (await anext(moments)).finished == 3
+    store.fault = lambda key: Fault.REFUSED if key.startswith(keys.JOURNAL) else Fault.NONE
+    place.allow(1)
+    async with asyncio.timeout(30):
+        while (moment := await anext(moments)).standing.reason != "StoreUnavailable":
+            assert moment.finished == 3
+        assert (moment.finished, moment.progress is not None, len(moment.arrivals(0, 3))) == (3, True, 3)
+        store.fault = None
+        while (moment := await anext(moments)).finished < 4:
+            assert moment.finished == 3
+
+
+async def test_while_the_journal_cannot_be_read_it_is_not_said_that_a_search_has_not_begun(
+    place: _Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_module, "PATIENCE_SECONDS", 0.3)
+    await place.backend.create(_manifest(), ANN)
+    await place.begin(A, "one")
+    await place.finish(A, "one", 3)
+    await until(lambda: "startTime" in place.plant.status("one", A), 10)
+    await place.stop()
+    await place.start(store=lambda _root: _Unreadable())
+    await until(lambda: place.plant.searches.find(A, "one") is not None)
+    await until(lambda: place.plant.controller("one", A).known.trouble is not None)
+    for call in (place.backend.moment, place.backend.view, lambda *where: anext(place.backend.watch(*where))):
+        with pytest.raises(UnavailableError, match="can't be read at the moment: the store is away"):
+            await call(A, "one")
+    with pytest.raises(UnavailableError):
+        await place.backend.request_task(A, "one", "c0", TaskKind.EXPLAIN, {}, ANN)
