@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
@@ -144,6 +146,41 @@ class Assignment(_Wire):
     def prefix(self) -> str:
         """Key prefix of this attempt's objects, with a trailing slash."""
         return attempt_prefix(self.candidate_id, self.kind, self.attempt)
+
+    def result(
+        self,
+        metrics: Mapping[str, float] = MappingProxyType({}),
+        *,
+        errors: Mapping[str, float] = MappingProxyType({}),
+        timings: Mapping[str, float] = MappingProxyType({}),
+        artifacts: Iterable[Artifact] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+        resumed_from_epoch: int = 0,
+    ) -> TaskResult:
+        """Return the result of this attempt; see TaskResult."""
+        return TaskResult(
+            task_id=self.task_id,
+            kind=self.kind,
+            candidate_id=self.candidate_id,
+            attempt=self.attempt,
+            metrics=dict(metrics),
+            errors=dict(errors),
+            timings=dict(timings),
+            artifacts=tuple(artifacts),
+            environment=dict(environment),
+            resumed_from_epoch=resumed_from_epoch,
+        )
+
+    def failure(self, reason: EndReason, message: str) -> TaskFailure:
+        """Return the end of this attempt without a result. ValidationError: the message is over 4,000 characters."""
+        return TaskFailure(
+            task_id=self.task_id,
+            kind=self.kind,
+            candidate_id=self.candidate_id,
+            attempt=self.attempt,
+            reason=reason,
+            message=message,
+        )
 
 
 def attempt_prefix(candidate: str, kind: TaskKind, attempt: int) -> str:

@@ -143,11 +143,4 @@ def _evaluated(context: FolderContext) -> TaskResult:
     try:
         return evaluate(context)
     except NonFiniteError as error:
-        task = context.assignment
-        return TaskResult(
-            task_id=task.task_id,
-            kind=task.kind,
-            candidate_id=task.candidate_id,
-            attempt=task.attempt,
-            environment={"failed": str(error)},
-        )
+        return context.assignment.result(environment={"failed": str(error)})

@@ -60,12 +60,8 @@ def confirm(context: TaskContext) -> TaskResult:
     if all(result.failure for result in results):
         raise NonFiniteError(f"none of {len(seeds)} trainings ended well; the last one: {results[-1].failure}")
     metrics, errors = summary(results, [objective.name for objective in spec.objectives])
-    return TaskResult(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        metrics=metrics,
+    return assignment.result(
+        metrics,
         errors=errors,
         timings=timings.seconds,
         artifacts=(artifact,) if artifact else (),

@@ -51,12 +51,8 @@ def evaluate(context: TaskContext) -> TaskResult:
     timings.seconds |= {f"measure_{name}_seconds": seconds for name, seconds in result.seconds.items()}
     with timings.part("checkpoint_seconds"):
         stored = checkpoints.write(context, network, data, result.metrics, trainer.epoch)
-    return TaskResult(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        metrics=result.metrics,
+    return assignment.result(
+        result.metrics,
         errors=result.errors,
         timings=timings.seconds,
         artifacts=(*((artifact,) if artifact else ()), *stored),

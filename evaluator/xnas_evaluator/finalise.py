@@ -59,12 +59,8 @@ def finalise(context: TaskContext) -> TaskResult:
     if wanted is not None:
         made = make(context, network, data, wanted.methods, wanted.samples_per_class)
         diagnosed = diagnose(context, network, data, numbers)
-    return TaskResult(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        metrics=metrics | made.metrics | diagnosed.metrics,
+    return assignment.result(
+        metrics | made.metrics | diagnosed.metrics,
         errors=errors | diagnosed.errors,
         timings=timings.seconds | made.timings | diagnosed.timings,
         artifacts=(*made.artifacts, *diagnosed.artifacts),

@@ -88,12 +88,8 @@ def refine(context: TaskContext) -> TaskResult:
         network.eval()
         stored = checkpoints.write(context, network, data, metrics, spec.training.epochs + trainer.epoch)
         written = context.put(REFINEMENT, document.model_dump_json().encode())
-    return TaskResult(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        metrics=metrics,
+    return assignment.result(
+        metrics,
         errors=errors,
         timings=timings.seconds,
         artifacts=(*((artifact,) if artifact else ()), *stored, written),

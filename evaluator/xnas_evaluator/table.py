@@ -112,11 +112,7 @@ def evaluate(context: TaskContext) -> TaskResult:
                     f"for {assignment.encoding}"
                 )
             metrics[objective.name] = metrics[objective.metric_name]
-    return TaskResult(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        metrics=metrics,
+    return assignment.result(
+        metrics,
         environment={"device": "table"},
     )

@@ -31,13 +31,8 @@ def run(context: TaskContext) -> TaskResult:
             metrics[arguments[0]] = float(arguments[1])
         elif word != "nothing":
             _WORDS[word](context, *arguments)
-    assignment = context.assignment
-    return TaskResult(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        metrics=metrics,
+    return context.assignment.result(
+        metrics,
         environment={"pid": str(os.getpid()), "threads": os.environ.get("OMP_NUM_THREADS", "")},
     )
 

@@ -28,8 +28,6 @@ from xnas_core.tasks import (
     DataDescription,
     EndReason,
     Progress,
-    TaskFailure,
-    TaskResult,
     derived_seed,
 )
 
@@ -296,12 +294,8 @@ class FakeEvaluator:
         if outcome.fault is not None:
             self._end(assignment.task_id, self._failure(assignment, outcome.fault, outcome.message))
             return
-        result = TaskResult(
-            task_id=assignment.task_id,
-            kind=assignment.kind,
-            candidate_id=assignment.candidate_id,
-            attempt=assignment.attempt,
-            metrics=dict(self.metrics(assignment)),
+        result = assignment.result(
+            self.metrics(assignment),
             artifacts=tuple(self.artifacts(assignment)),
             environment={"device": "simulated"},
         )
@@ -313,16 +307,7 @@ class FakeEvaluator:
         self._end(assignment.task_id, wire.completed(assignment.task_id, document))
 
     def _failure(self, assignment: Assignment, reason: EndReason, message: str) -> pb.ConnectRequest:
-        return wire.failed(
-            TaskFailure(
-                task_id=assignment.task_id,
-                kind=assignment.kind,
-                candidate_id=assignment.candidate_id,
-                attempt=assignment.attempt,
-                reason=reason,
-                message=message,
-            )
-        )
+        return wire.failed(assignment.failure(reason, message))
 
     def _end(self, task_id: str, request: pb.ConnectRequest) -> None:
         self._running.pop(task_id, None)

@@ -18,7 +18,7 @@ from xnas_core.dispatch import messages as m
 from xnas_core.dispatch.interface import DispatchEvent, FreeSlot, HeldAttempt
 from xnas_core.dispatch.leases import Close, Instruction, LookUp, Report, Send
 from xnas_core.dispatch.pool import Pool
-from xnas_core.tasks import Artifact, Assignment, EndReason, EvaluationConfig, TaskFailure, TaskKind, TaskResult
+from xnas_core.tasks import Artifact, Assignment, EndReason, EvaluationConfig, TaskKind, TaskResult
 
 HEARTBEAT_SECONDS = 2.0
 GRACE_SECONDS = 15.0
@@ -221,12 +221,8 @@ class World:
         if self._chance(self._faults.crash):
             self._fail(evaluator, assignment, EndReason.WORKER_CRASHED)
             return
-        result = TaskResult(
-            task_id=assignment.task_id,
-            kind=assignment.kind,
-            candidate_id=assignment.candidate_id,
-            attempt=assignment.attempt,
-            metrics=dict(metrics),
+        result = assignment.result(
+            metrics,
             artifacts=_CHECKPOINT if assignment.kind is TaskKind.EVALUATE else (),
         )
         self.results[assignment.prefix] = result
@@ -236,14 +232,7 @@ class World:
         self._end(evaluator, assignment.task_id, m.Completed(result))
 
     def _fail(self, evaluator: SimulatedEvaluator, assignment: Assignment, reason: EndReason) -> None:
-        failure = TaskFailure(
-            task_id=assignment.task_id,
-            kind=assignment.kind,
-            candidate_id=assignment.candidate_id,
-            attempt=assignment.attempt,
-            reason=reason,
-            message="simulated",
-        )
+        failure = assignment.failure(reason, "simulated")
         self._end(evaluator, assignment.task_id, m.Failed(failure))
 
     def _end(self, evaluator: SimulatedEvaluator, task: str, end: m.Completed | m.Failed) -> None:

@@ -179,7 +179,7 @@ class Agent:
         free = [slot for slot in self._slots if slot.task_id is None]
         if self._draining or not free:
             text = "this evaluator is ending" if self._draining else "this evaluator has no free slot"
-            self._end(_failure(assignment, EndReason.DRAINED, text))
+            self._end(assignment.failure(EndReason.DRAINED, text))
             return
         slot = next((slot for slot in free if slot.number == number), free[0])
         run = asyncio.ensure_future(self._run(slot, assignment))
@@ -287,14 +287,3 @@ class Agent:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def _failure(assignment: Assignment, reason: EndReason, message: str) -> TaskFailure:
-    return TaskFailure(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        reason=reason,
-        message=message,
-    )

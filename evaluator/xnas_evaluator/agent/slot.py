@@ -264,11 +264,4 @@ def _deadline(attempt: _Attempt) -> tuple[EndReason, str]:
 
 
 def _failure(assignment: Assignment, reason: EndReason, message: str) -> TaskFailure:
-    return TaskFailure(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        reason=reason,
-        message=bounded(message),
-    )
+    return assignment.failure(reason, bounded(message))

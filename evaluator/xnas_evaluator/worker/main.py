@@ -21,7 +21,7 @@ from xnas_core.artifacts import keys
 from xnas_core.dispatch.messages import MAX_RESULT_BYTES
 from xnas_core.dispatch.messages import explain as explain_validation
 from xnas_core.errors import InvalidInputError, XnasError
-from xnas_core.tasks import Assignment, EndReason, TaskFailure, TaskResult
+from xnas_core.tasks import Assignment, EndReason, TaskResult
 from xnas_evaluator import pipe, tasks
 from xnas_evaluator.context import TaskCancelledError, TaskContext
 from xnas_evaluator.worker.context import WorkerContext
@@ -135,14 +135,7 @@ def _failed(context: WorkerContext, reason: EndReason, message: str) -> pipe.End
 
 
 def _ended(assignment: Assignment, reason: EndReason, message: str) -> pipe.Ended:
-    failure = TaskFailure(
-        task_id=assignment.task_id,
-        kind=assignment.kind,
-        candidate_id=assignment.candidate_id,
-        attempt=assignment.attempt,
-        reason=reason,
-        message=message,
-    )
+    failure = assignment.failure(reason, message)
     return pipe.Ended(failure=failure, poisoned=reason is EndReason.DEVICE_ERROR)
 
 
