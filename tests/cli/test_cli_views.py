@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xnas_core.cli.ancestry import ancestry
+from xnas_core.search.ancestry import ancestry
 from xnas_core.search.view import SearchState, SearchView
 from xnas_core.testing.command_line import xnas
 from xnas_core.testing.sample_search import SampleSearch, sample_search

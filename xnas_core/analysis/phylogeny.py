@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from xnas_core.search.ancestry import parents
 from xnas_core.search.view import SearchView
 
 
@@ -61,10 +62,7 @@ class Phylogeny:
 def phylogeny(view: SearchView) -> Phylogeny:
     """Return the family tree of a search."""
     index = {c.id: i for i, c in enumerate(view.candidates)}
-    parents = []
-    for c in view.candidates:
-        known = (index[p] for p in dict.fromkeys(c.parents) if p in index)
-        # A parent is proposed before its child; anything else would be a loop.
-        parents.append(tuple(p for p in known if view.candidates[p].number < c.number))
+    by_id = {c.id: c for c in view.candidates}
+    above = tuple(tuple(index[parent.id] for parent in parents(by_id, c)) for c in view.candidates)
     front = tuple(index[identity] for identity in view.front if identity in index)
-    return Phylogeny(tuple(c.generation for c in view.candidates), tuple(parents), front)
+    return Phylogeny(tuple(c.generation for c in view.candidates), above, front)

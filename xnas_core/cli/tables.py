@@ -12,9 +12,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from xnas_core.api.spec import ArchitectureSearchSpec
-from xnas_core.cli.ancestry import parents
 from xnas_core.objectives import meaning, spec_metrics
 from xnas_core.report.numbers import with_error
+from xnas_core.search.ancestry import parents
 from xnas_core.search.view import CandidateRecord, SearchView
 
 

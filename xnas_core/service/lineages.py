@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xnas_core.search.ancestry import ancestry
 from xnas_core.search.view import SearchView
 from xnas_core.service.candidates import find
 from xnas_core.service.sizes import fitting
@@ -11,9 +12,7 @@ MAX_MEMBERS = 1000
 
 
 def lineage(view: SearchView, candidate_id: str, max_distance: int = 0) -> Lineage:
-    """Return a candidate and its ancestors, each once, by distance and then by number.
-
-    A parent that comes after its child, or is unknown, is not followed: damaged data must not lead into a loop.
+    """Return a candidate and its ancestors, as `ancestry` does, so far as they fit in an answer.
 
     Args:
         view: the search.
@@ -23,20 +22,7 @@ def lineage(view: SearchView, candidate_id: str, max_distance: int = 0) -> Linea
     Raises:
         NotFoundError: there is no such candidate.
     """
-    candidate = find(view, candidate_id)
-    by_id = {record.id: record for record in view.candidates}
-    distances = {candidate.id: 0}
-    level, distance = [candidate], 0
-    while level and (not max_distance or distance < max_distance):
-        distance += 1
-        above = {}
-        for child in level:
-            for identity in child.parents:
-                parent = by_id.get(identity)
-                if parent is not None and parent.number < child.number and parent.id not in distances:
-                    above[parent.id] = parent
-        level = sorted(above.values(), key=lambda record: record.number)
-        distances.update((record.id, distance) for record in level)
-    kept = tuple(fitting(by_id[identity] for identity in list(distances)[:MAX_MEMBERS]))
-    members = tuple(LineageMember(record, distances[record.id]) for record in kept)
-    return Lineage(members, truncated=len(members) < len(distances))
+    found = ancestry(view, find(view, candidate_id), max_distance)
+    kept = fitting(ancestor.record for ancestor in found[:MAX_MEMBERS])
+    members = tuple(LineageMember(record, found[k].distance) for k, record in enumerate(kept))
+    return Lineage(members, truncated=len(members) < len(found))

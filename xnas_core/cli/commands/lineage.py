@@ -25,10 +25,10 @@ def lineage(
 
     With --json all ancestors are listed, nearest first, whatever the depth.
     """
-    from xnas_core.cli.ancestry import ancestry
     from xnas_core.cli.documents import brief_document
     from xnas_core.cli.sources import opened
     from xnas_core.cli.viewing import find_candidate
+    from xnas_core.search.ancestry import ancestry
 
     session = begin(context, as_json=as_json)
     with opened(session, search) as source:
