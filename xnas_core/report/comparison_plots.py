@@ -12,11 +12,12 @@ from markupsafe import Markup
 
 from xnas_core.analysis.arms import Arm, Comparison
 from xnas_core.analysis.summaries import band
-from xnas_core.objectives import METRICS, to_minimise
+from xnas_core.objectives import METRICS
 from xnas_core.report.data import Field
 from xnas_core.report.numbers import number, plural
-from xnas_core.report.plots import axes, diamond
-from xnas_core.report.svg import Scale, join, short, tag
+from xnas_core.report.plots import Point, axes, diamond, stairs, unbeaten
+from xnas_core.report.shapes import circle, square
+from xnas_core.report.svg import Scale, figure, join, short, tag
 from xnas_core.search.view import SearchView
 
 EXTENTS = (("wide-only", (1_040.0, 440.0)), ("narrow-only", (360.0, 330.0)))
@@ -26,8 +27,6 @@ _COLOURS = (1, 2, 3, 4, 5, 7, 6)
 _DRAWN = 400
 """Front members of an arm that are drawn on a plot."""
 _LINE = 13.0
-
-Point = tuple[float, float]
 
 
 def mark(place: int, x: float, y: float, r: float = 4.5) -> Markup:
@@ -50,17 +49,7 @@ def joint_front(arm: Arm, x: int, y: int) -> list[Point]:
     """Return what no front member of any of the arm's searches beats in both objectives, best first objective first."""
     spec = arm.trials[0].view.spec.objectives
     ways = spec[x].direction, spec[y].direction
-    rows = sorted(
-        (to_minimise(a, ways[0]), to_minimise(b, ways[1]), a, b)
-        for trial in arm.trials
-        for a, b in _front(trial.view, x, y)
-    )
-    best, kept = float("inf"), []
-    for _, worth, a, b in rows:
-        if worth < best:
-            best = worth
-            kept.append((a, b))
-    return kept
+    return unbeaten([point for trial in arm.trials for point in _front(trial.view, x, y)], ways)
 
 
 def fronts_plot(comparison: Comparison, x: int, y: int) -> Markup:
@@ -76,6 +65,8 @@ def volumes_plot(comparison: Comparison) -> Markup:
 
 def _fronts(comparison: Comparison, x: int, y: int, extent: Point) -> Markup:
     across_field, up_field = (fields(comparison.views[0])[k] for k in (x, y))
+    spec = comparison.views[0].spec.objectives
+    ways = spec[x].direction, spec[y].direction
     fronts = [[_front(trial.view, x, y) for trial in arm.trials] for arm in comparison.arms]
     points = [point for arm in fronts for front in arm for point in front]
     across = Scale.of([a for a, _ in points], _LEFT, extent[0] - _RIGHT)
@@ -84,13 +75,13 @@ def _fronts(comparison: Comparison, x: int, y: int, extent: Point) -> Markup:
     for place, (arm, trials) in enumerate(zip(comparison.arms, fronts, strict=True)):
         colour = f"c{_colour(place)}"
         for front in trials:
-            parts.append(tag("path", class_=f"outline {colour}", d=_steps(front, across_field, up_field, across, up)))
+            parts.append(tag("path", class_=f"outline {colour}", d=stairs(unbeaten(front, ways), across, up)))
         joint = joint_front(arm, x, y)[:_DRAWN]
         parts += [
             tag("g", tag("title", _said(arm, comparison, x, y, a, b)), mark(place, across(a), up(b))) for a, b in joint
         ]
     label = f"Fronts of {plural(len(comparison.arms), 'arm')}: {up_field.name} over {across_field.name}"
-    return _figure(label, extent, parts)
+    return figure(label, extent, parts)
 
 
 def _colour(place: int) -> int:
@@ -132,7 +123,7 @@ def _volumes(comparison: Comparison, extent: Point) -> Markup:
         parts += [mark(place, xs[k], ys[k]) for k in sorted({len(xs) * n // 5 for n in range(1, 5)} | {len(xs) - 1})]
         ends.append((ys[-1] + 4, xs[-1] + 8, arm.letter))
     parts += _letters(ends)
-    return _figure("Hypervolume over finished evaluations: mean of each arm, with 95 % band over seeds", extent, parts)
+    return figure("Hypervolume over finished evaluations: mean of each arm, with 95 % band over seeds", extent, parts)
 
 
 def _letters(ends: Sequence[tuple[float, float, str]]) -> list[Markup]:
@@ -156,40 +147,12 @@ def _front(view: SearchView, x: int, y: int) -> list[Point]:
     ]
 
 
-def _steps(points: Sequence[Point], x: Field, y: Field, across: Scale, up: Scale) -> str:
-    """Return the border of what these points dominate, in two objectives."""
-    if x.direction is None or y.direction is None:
-        return ""
-    rows = sorted((to_minimise(a, x.direction), to_minimise(b, y.direction), a, b) for a, b in points)
-    best, line = float("inf"), ""
-    for _, worth, a, b in rows:
-        if worth < best:
-            line += f"H{short(across(a))}V{short(up(b))}" if line else f"M{short(across(a))} {short(up(b))}"
-            best = worth
-    return line
-
-
-def _figure(label: str, extent: Point, parts: Sequence[Markup]) -> Markup:
-    return tag(
-        "svg",
-        tag("title", label),
-        join(parts),
-        class_="plot",
-        viewBox=f"0 0 {short(extent[0])} {short(extent[1])}",
-        role="img",
-        aria_label=label,
-    )
-
-
 def _disc(x: float, y: float, r: float) -> str:
-    r *= 0.85
-    arc = f"a{short(r)} {short(r)} 0 1 0"
-    return f"M{short(x - r)} {short(y)}{arc} {short(2 * r)} 0{arc} {short(-2 * r)} 0z"
+    return circle(x, y, 0.85 * r)
 
 
 def _square(x: float, y: float, r: float) -> str:
-    r *= 0.8
-    return f"M{short(x - r)} {short(y - r)}h{short(2 * r)}v{short(2 * r)}h{short(-2 * r)}z"
+    return square(x, y, 0.8 * r)
 
 
 def _up(x: float, y: float, r: float) -> str:

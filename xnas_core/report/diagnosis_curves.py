@@ -12,7 +12,7 @@ from markupsafe import Markup
 from xnas_core.diagnosis import Calibration, Detection, Diagnosis
 from xnas_core.report.numbers import number
 from xnas_core.report.shapes import circle, square
-from xnas_core.report.svg import Scale, join, short, tag
+from xnas_core.report.svg import Scale, figure, join, short, tag
 
 _WIDTH, _HEIGHT = 340.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 10.0, 10.0, 42.0
@@ -32,7 +32,7 @@ def calibration_plot(found: Diagnosis) -> Markup:
         f"Accuracy over confidence. Expected calibration error: activations "
         f"{number(found.activation_calibration.error)}, softmax {number(found.softmax_calibration.error)}"
     )
-    return _figure(label, parts)
+    return figure(label, (_WIDTH, _HEIGHT), parts)
 
 
 def detection_plot(found: Diagnosis) -> Markup:
@@ -48,7 +48,8 @@ def detection_plot(found: Diagnosis) -> Markup:
         tag("path", class_="curve", d=_line(wrong.activation, across, up)),
     ]
     ten = f"{100 * wrong.activation.found[10]:.0f} % by activations, {100 * wrong.softmax.found[10]:.0f} % by softmax"
-    return _figure(f"Mistakes found in the least confident samples; in the lowest tenth {ten}", parts)
+    label = f"Mistakes found in the least confident samples; in the lowest tenth {ten}"
+    return figure(label, (_WIDTH, _HEIGHT), parts)
 
 
 def _scales() -> tuple[Scale, Scale]:
@@ -87,8 +88,3 @@ def _line(detection: Detection, across: Scale, up: Scale) -> str:
 
 def _at(across: Scale, up: Scale, x: float, y: float) -> str:
     return f"{short(across(x))} {short(up(y))}"
-
-
-def _figure(label: str, parts: Sequence[Markup]) -> Markup:
-    box = f"0 0 {short(_WIDTH)} {short(_HEIGHT)}"
-    return tag("svg", tag("title", label), join(parts), class_="plot", viewBox=box, role="img", aria_label=label)

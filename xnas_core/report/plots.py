@@ -7,7 +7,7 @@ well as colours: dots for all that was evaluated, crosses for what breaks a cons
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
@@ -15,13 +15,15 @@ from xnas_core.api.spec import Direction
 from xnas_core.objectives import to_minimise
 from xnas_core.report.data import Field, ReportData, steps
 from xnas_core.report.numbers import number, plural, tick
-from xnas_core.report.svg import Scale, join, short, tag, ticks
+from xnas_core.report.svg import Scale, figure, join, short, tag, ticks
 
 WIDTH, HEIGHT = 720.0, 420.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72.0, 12.0, 12.0, 46.0
 _TITLE = 12.0
 """Middle of the turned title: clear of tick labels as long as "200 000"."""
 _MOST_TICKS = 10
+
+Point = tuple[float, float]
 
 
 def front_axes(data: ReportData) -> tuple[int, int]:
@@ -69,7 +71,7 @@ def scatter(
         f"{data.fields[y].name} over {data.fields[x].name}: {plural(len(shown), 'candidate')}, "
         f"{len(on_front)} of them on the front"
     )
-    return _figure(extent, label, parts)
+    return figure(label, extent, parts, "group")
 
 
 def hypervolume_plot(data: ReportData) -> Markup:
@@ -89,7 +91,7 @@ def hypervolume_plot(data: ReportData) -> Markup:
         if last
         else "No values yet"
     )
-    return _figure(extent, label, [axes(across, up, *names, extent), tag("path", class_="line", d=line)])
+    return figure(label, extent, [axes(across, up, *names, extent), tag("path", class_="line", d=line)], "group")
 
 
 def axes(across: Scale, up: Scale, x: Field, y: Field, extent: tuple[float, float]) -> Markup:
@@ -157,26 +159,28 @@ def _staircase(
     way_x, way_y = data.fields[x].direction, data.fields[y].direction
     if not (data.fields[x].objective and data.fields[y].objective) or way_x is None or way_y is None:
         return Markup("")
-    rows = sorted((to_minimise(a, way_x), to_minimise(b, way_y), a, b) for _, a, b in members)
-    best, line = float("inf"), ""
+    line = stairs(unbeaten([(a, b) for _, a, b in members], (way_x, way_y)), across, up)
+    return tag("path", class_="stairs", d=line) if line else Markup("")
+
+
+def unbeaten(points: Iterable[Point], ways: tuple[Direction, Direction]) -> list[Point]:
+    """Return the points that no other one beats in both objectives, best first objective first."""
+    rows = sorted((to_minimise(a, ways[0]), to_minimise(b, ways[1]), a, b) for a, b in points)
+    best, kept = float("inf"), []
     for _, worth, a, b in rows:
         if worth < best:
-            line += f"H{short(across(a))}V{short(up(b))}" if line else f"M{short(across(a))} {short(up(b))}"
             best = worth
-    return tag("path", class_="stairs", d=line) if line else Markup("")
+            kept.append((a, b))
+    return kept
+
+
+def stairs(front: Sequence[Point], across: Scale, up: Scale) -> str:
+    """Return the border of what these points, in the order of `unbeaten`, dominate."""
+    line = ""
+    for a, b in front:
+        line += f"H{short(across(a))}V{short(up(b))}" if line else f"M{short(across(a))} {short(up(b))}"
+    return line
 
 
 def _cross(px: float, py: float) -> str:
     return f"M{short(px - 3)} {short(py - 3)}l6 6m-6 0l6 -6"
-
-
-def _figure(extent: tuple[float, float], label: str, parts: Sequence[Markup]) -> Markup:
-    return tag(
-        "svg",
-        tag("title", label),
-        join(parts),
-        class_="plot",
-        viewBox=f"0 0 {short(extent[0])} {short(extent[1])}",
-        role="group",
-        aria_label=label,
-    )

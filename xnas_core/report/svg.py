@@ -31,6 +31,26 @@ def join(parts: Iterable[str]) -> Markup:
     return Markup("").join(parts)
 
 
+def figure(label: str, extent: tuple[float, float], parts: Iterable[str], role: str = "img") -> Markup:
+    """Return a plot of so many pixels, with a name for those who do not see it.
+
+    Args:
+        label: its name.
+        extent: width and height.
+        parts: what is drawn.
+        role: "img", or "group" where parts of it can be reached.
+    """
+    return tag(
+        "svg",
+        tag("title", label),
+        join(parts),
+        class_="plot",
+        viewBox=f"0 0 {short(extent[0])} {short(extent[1])}",
+        role=role,
+        aria_label=label,
+    )
+
+
 def short(value: float) -> str:
     """Return a coordinate with at most one decimal."""
     text = f"{value:.1f}"
