@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xnas_core.api.metric_parameters import read_parameters
+from xnas_evaluator.objectives.ablation import AblationSettings
 from xnas_evaluator.objectives.estimates import UNDEFINED, Estimate, jackknife_over_classes, without_each_class
-from xnas_evaluator.objectives.introspectability import mean_distance
+from xnas_evaluator.objectives.interface import Measurement
+from xnas_evaluator.objectives.introspectability import GroupBy, IntrospectabilitySettings, mean_distance
+from xnas_evaluator.objectives.validation import Scores
 
 
 def distance_estimate(distances: Tensor, weights: Tensor | None = None) -> Estimate:
@@ -17,6 +21,14 @@ def distance_estimate(distances: Tensor, weights: Tensor | None = None) -> Estim
         weights: (K, K); equal when absent.
     """
     return Estimate(mean_distance(distances, weights), jackknife_over_classes(without_each_class(distances, weights)))
+
+
+def live_scores(measurement: Measurement, metric: str) -> tuple[Scores, GroupBy]:
+    """Return the validation pass with the live operations of a metric's parameters told apart, and its grouping."""
+    settings = IntrospectabilitySettings.parse(measurement.parameters, metric)
+    ablation = AblationSettings.of(read_parameters(metric, measurement.parameters))
+    live = measurement.shared.live(settings.layers, ablation)
+    return measurement.shared.scores(settings, live), settings.group_by
 
 
 def share_estimate(everything: Tensor, live: Tensor, weights: Tensor | None = None) -> Estimate:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.metric_parameters import read_parameters
 from xnas_core.objectives import METRICS
-from xnas_evaluator.objectives.ablation import AblationSettings
 from xnas_evaluator.objectives.estimates import Estimate
-from xnas_evaluator.objectives.futile import share_estimate
+from xnas_evaluator.objectives.futile import live_scores, share_estimate
 from xnas_evaluator.objectives.interface import Measurement
 from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings
 
@@ -33,8 +31,5 @@ class FutileShare:
 
     def measure(self, measurement: Measurement) -> Estimate:
         """Return the value."""
-        settings = IntrospectabilitySettings.parse(measurement.parameters, self.metric.name)
-        ablation = AblationSettings.of(read_parameters(self.metric.name, measurement.parameters))
-        live = measurement.shared.live(settings.layers, ablation)
-        scores = measurement.shared.scores(settings, live)
-        return share_estimate(scores.distances[settings.group_by], scores.live_distances[settings.group_by])
+        scores, group_by = live_scores(measurement, self.metric.name)
+        return share_estimate(scores.distances[group_by], scores.live_distances[group_by])

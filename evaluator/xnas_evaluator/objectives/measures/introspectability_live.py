@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.metric_parameters import read_parameters
 from xnas_core.objectives import METRICS
-from xnas_evaluator.objectives.ablation import AblationSettings
 from xnas_evaluator.objectives.estimates import Estimate
-from xnas_evaluator.objectives.futile import distance_estimate
+from xnas_evaluator.objectives.futile import distance_estimate, live_scores
 from xnas_evaluator.objectives.interface import Measurement
 from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings
 
@@ -33,7 +31,5 @@ class IntrospectabilityLive:
 
     def measure(self, measurement: Measurement) -> Estimate:
         """Return the value."""
-        settings = IntrospectabilitySettings.parse(measurement.parameters, self.metric.name)
-        ablation = AblationSettings.of(read_parameters(self.metric.name, measurement.parameters))
-        live = measurement.shared.live(settings.layers, ablation)
-        return distance_estimate(measurement.shared.scores(settings, live).live_distances[settings.group_by])
+        scores, group_by = live_scores(measurement, self.metric.name)
+        return distance_estimate(scores.live_distances[group_by])
