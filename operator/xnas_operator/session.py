@@ -13,7 +13,7 @@ import structlog
 
 from xnas_core.api import ArchitectureSearchSpec, spec_digest
 from xnas_core.artifacts import keys
-from xnas_core.artifacts.retention import spent_checkpoints, spent_states
+from xnas_core.artifacts.retention import spent, spent_states
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch.desk import SearchDesk
 from xnas_core.dispatch.grants import DataGrantSource, GrantSource
@@ -238,16 +238,16 @@ class SearchSession:
         """Remove training states of evaluations that have ended; what stays behind only takes room."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            spent, self._spent = self._spent, []
-            await self._remove(spent)
+            names, self._spent = self._spent, []
+            await self._remove(names)
 
-    async def _remove(self, spent: list[str]) -> None:
-        if not spent:
+    async def _remove(self, names: list[str]) -> None:
+        if not names:
             return
         try:
-            await asyncio.to_thread(self.store.delete_many, spent)
+            await asyncio.to_thread(self.store.delete_many, names)
         except StoreError as error:
-            _log.warning("could not remove objects that are not needed any more", count=len(spent), error=str(error))
+            _log.warning("could not remove objects that are not needed any more", count=len(names), error=str(error))
 
     async def publish(self) -> bool:
         """Write tables and report, and remove what the retention rule gives up; return whether they were written.
@@ -266,10 +266,8 @@ class SearchSession:
         except Exception:  # noqa: BLE001  a fault of ours in a table or picture must not keep a search from its end
             _log.exception("the report could not be made; the search is complete without it")
             written = False
-        whole = view(self.engine, self.identity.name)
-        states = [key for candidate in whole.candidates for key in spent_states(candidate)]
         self._spent = []
-        await self._remove([*spent_checkpoints(whole), *states])
+        await self._remove(spent(view(self.engine, self.identity.name)))
         return written
 
     async def close(self, *, deleted: bool) -> None:

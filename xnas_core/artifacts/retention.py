@@ -49,27 +49,30 @@ def spent_checkpoints(view: SearchView) -> list[str]:
 
 def without_spent(view: SearchView) -> SearchView:
     """Return the view with only those artifacts that are kept."""
-    spent = set(spent_checkpoints(view))
-    return replace(view, candidates=tuple(_without(candidate, spent) for candidate in view.candidates))
+    given_up = set(spent_checkpoints(view))
+    return replace(view, candidates=tuple(_without(candidate, given_up) for candidate in view.candidates))
 
 
-def _without(candidate: CandidateRecord, spent: Set[str]) -> CandidateRecord:
-    kept = tuple(a for a in candidate.artifacts if a.key not in spent and not a.key.endswith(f"/{keys.STATE}"))
+def _without(candidate: CandidateRecord, given_up: Set[str]) -> CandidateRecord:
+    kept = tuple(a for a in candidate.artifacts if a.key not in given_up and not a.key.endswith(f"/{keys.STATE}"))
     # Few candidates have anything to give up, and making them anew is what takes time.
     return candidate if len(kept) == len(candidate.artifacts) else replace(candidate, artifacts=kept)
 
 
+def spent(view: SearchView) -> list[str]:
+    """Return keys of all that the retention rule gives up."""
+    return [*spent_checkpoints(view), *(key for candidate in view.candidates for key in spent_states(candidate))]
+
+
 def remove_spent(view: SearchView, store: ObjectStore) -> None:
     """Remove what the retention rule gives up. Blocks. Harmless when repeated; a failure is only logged."""
-    remove(
-        [*spent_checkpoints(view), *(key for candidate in view.candidates for key in spent_states(candidate))], store
-    )
+    remove(spent(view), store)
 
 
-def remove(spent: Iterable[str], store: ObjectStore) -> None:
+def remove(names: Iterable[str], store: ObjectStore) -> None:
     """Delete objects; what cannot be deleted only takes room."""
     failures = 0
-    for key in spent:
+    for key in names:
         try:
             store.delete(key)
         except StoreError as error:
