@@ -249,11 +249,7 @@ class SearchController:
         running = asyncio.create_task(session.run(changes))
         try:
             while not running.done():
-                news = asyncio.create_task(self._spec_news.wait())
-                try:
-                    await asyncio.wait({running, news}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    news.cancel()
+                await self._spec_news_or(running)
                 if not running.done() and self._spec_news.is_set():
                     self._spec_news.clear()
                     changes = self._changes(session)
@@ -275,15 +271,23 @@ class SearchController:
         await self._spec_news.wait()
         self._spec_news.clear()
 
+    async def _spec_news_or(self, other: asyncio.Task[Any]) -> None:
+        """Return when the spec changed, or the other one has ended; that one is left alone."""
+        news = asyncio.create_task(self._spec_news.wait())
+        try:
+            await asyncio.wait({news, other}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            await asyncio.gather(news, return_exceptions=True)
+
     async def _next_news(self, session: SearchSession) -> None:
         """Return when the spec changed, or a task was asked for."""
-        news = [asyncio.create_task(self._spec_news.wait()), asyncio.create_task(session.inbox.wait())]
+        asked = asyncio.create_task(session.inbox.wait())
         try:
-            await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
+            await self._spec_news_or(asked)
         finally:
-            for one in news:
-                one.cancel()
-            await asyncio.gather(*news, return_exceptions=True)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
         # Whoever called looks at the spec in any case.
         self._spec_news.clear()
 
@@ -320,16 +324,14 @@ class SearchController:
         self.known.accepted = Finding.unknown(ConditionReason.AWAITING_EVALUATORS, text)
         self.known.dirty.set()
         asking = asyncio.create_task(session.desk.describe())
-        news = asyncio.create_task(self._spec_news.wait())
         try:
-            await asyncio.wait({asking, news}, return_when=asyncio.FIRST_COMPLETED)
+            await self._spec_news_or(asking)
             if not asking.done():
                 raise _AgainError
             answer = asking.result()
         finally:
             asking.cancel()
-            news.cancel()
-            await asyncio.gather(asking, news, return_exceptions=True)
+            await asyncio.gather(asking, return_exceptions=True)
         missing = lacking(spec, {name for e in session.desk.evaluators() for name in e.capabilities})
         if missing:
             raise RefusedError(f"the evaluators' image lacks {', '.join(missing)}; use an image that has it")
