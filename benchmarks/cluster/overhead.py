@@ -17,7 +17,7 @@ from benchmarks.cluster.pod_per_trial import Trial
 from benchmarks.results_table import Table
 from tests.e2e.cluster_tools import Document, store_of, until
 from tests.e2e.installation import Installation
-from tests.e2e.search_tools import engine_of, search, tabular
+from tests.e2e.search_tools import engine_of, search, tabular, training
 
 GOAL_MS = 20.0
 GOAL_RATIO = 100.0
@@ -70,22 +70,9 @@ class Case:
         return self.pod_ms / self.mean_ms
 
 
-def training(evaluations: int) -> Document:
+def trainings(evaluations: int) -> Document:
     """Return the spec of a search that trains small networks on digits, about a second each, one at a time."""
-    return {
-        "seed": 7,
-        "searchSpace": {"name": "nas-bench-201", "parameters": {"cellsPerStage": 1, "channels": 8}},
-        "dataset": {"name": "digits", "validationFraction": 0.2},
-        "training": {"epochs": 6, "batchSize": 64, "threads": 1},
-        "objectives": [
-            {"name": "accuracy", "direction": "maximize"},
-            {"name": "introspectability", "direction": "maximize"},
-        ],
-        "algorithm": {"populationSize": 12},
-        "limits": {"maxEvaluations": evaluations},
-        "evaluators": {"replicas": 1, "slotsPerEvaluator": 1},
-        "explanations": {"scope": "none"},
-    }
+    return training(evaluations, seed=7, epochs=6, population=12, replicas=1, slotsPerEvaluator=1)
 
 
 def measure(xnas: Installation) -> Table:
@@ -93,7 +80,7 @@ def measure(xnas: Installation) -> Table:
     with namespace(xnas.cluster, table=True) as place:
         cases = [
             _case(xnas, place, "table", "a row of a table", tabular(TABULAR, slots=1)),
-            _case(xnas, place, "training", "training on digits", training(TRAINED)),
+            _case(xnas, place, "training", "training on digits", trainings(TRAINED)),
         ]
     notes = [note for case in cases for note in _notes(case)]
     return Table(

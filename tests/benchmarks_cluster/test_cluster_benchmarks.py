@@ -201,7 +201,7 @@ def test_the_searches_are_valid() -> None:
     documents = [
         quickstart("start", "team"),
         {**quickstart("large", "team"), "spec": dict(graph_only(16_000))},
-        {**quickstart("train", "team"), "spec": overhead.training(24)},
+        {**quickstart("train", "team"), "spec": overhead.trainings(24)},
     ]
     for document in documents:
         _, problems = check_document(document, Path("/data"), here=False)

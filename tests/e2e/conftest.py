@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.cluster_tools import Cluster, missing_parts, until
 from tests.e2e.installation import Installation
@@ -49,17 +51,15 @@ def xnas(cluster: Cluster) -> Iterator[Installation]:
 @pytest.fixture
 def namespace(cluster: Cluster, xnas: Installation) -> Iterator[str]:
     """A namespace with the benchmark table, removed afterwards."""
-    with_table = _namespace(cluster)
-    yield with_table
-    _remove(cluster, with_table)
+    with _namespace(cluster) as name:
+        yield name
 
 
 @pytest.fixture
 def other_namespace(cluster: Cluster, xnas: Installation) -> Iterator[str]:
     """Another one."""
-    with_table = _namespace(cluster)
-    yield with_table
-    _remove(cluster, with_table)
+    with _namespace(cluster) as name:
+        yield name
 
 
 @pytest.fixture
@@ -74,7 +74,8 @@ def testcluster(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def _namespace(cluster: Cluster) -> str:
+@contextmanager
+def _namespace(cluster: Cluster) -> Iterator[str]:
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     if not table().exists():
@@ -82,16 +83,11 @@ def _namespace(cluster: Cluster) -> str:
     document = table_config_map()
     document["metadata"]["namespace"] = name
     # Too large for the annotation that `apply` would keep.
-    import yaml
-
     cluster.kubectl("create", "-f", "-", given=yaml.safe_dump(document))
-    return name
-
-
-def _remove(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
     until(
-        lambda: not cluster.items("architecturesearches,pods,jobs", namespace),
+        lambda: not cluster.items("architecturesearches,pods,jobs", name),
         60,
-        f"nothing is left in {namespace}",
+        f"nothing is left in {name}",
     )

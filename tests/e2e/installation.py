@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ class Installation:
     def client(self, token: str, folder: Path) -> Iterator[SearchClient]:
         """Connect to the active operator through a forwarded port."""
         secret = self.cluster.get("secret", self.namespace, f"{RELEASE}-tls")
-        (folder / "ca.crt").write_bytes(_decoded(secret["data"]["ca.crt"]))
+        (folder / "ca.crt").write_bytes(base64.b64decode(secret["data"]["ca.crt"]))
         with (
             self.cluster.forward(self.namespace, f"pod/{self.active_pod()}", 8443) as address,
             SearchClient(
@@ -83,9 +84,3 @@ class Installation:
             ) as client,
         ):
             yield client
-
-
-def _decoded(text: str) -> bytes:
-    import base64
-
-    return base64.b64decode(text)

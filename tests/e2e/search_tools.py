@@ -78,6 +78,24 @@ def run_here(document: Mapping[str, Any], folder: Path) -> FolderStore:
     return FolderStore(folder / "out")
 
 
+def training(evaluations: int, *, seed: int, epochs: int, population: int, **evaluators: int) -> Document:
+    """Return the spec of a search that trains small networks on digits, a core each; keywords are of its evaluators."""
+    return {
+        "seed": seed,
+        "searchSpace": {"name": "nas-bench-201", "parameters": {"cellsPerStage": 1, "channels": 8}},
+        "dataset": {"name": "digits", "validationFraction": 0.2},
+        "training": {"epochs": epochs, "batchSize": 64, "threads": 1},
+        "objectives": [
+            {"name": "accuracy", "direction": "maximize"},
+            {"name": "introspectability", "direction": "maximize"},
+        ],
+        "algorithm": {"populationSize": population},
+        "limits": {"maxEvaluations": evaluations},
+        "evaluators": evaluators,
+        "explanations": {"scope": "none"},
+    }
+
+
 def xnas_command(*arguments: str, account: str = "", seconds: float = 120) -> str:
     """Run the command line on the cluster of KUBECONFIG; return what it printed.
 

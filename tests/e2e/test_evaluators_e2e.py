@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cluster_tools import Cluster, Document, store_of, until
+from tests.e2e.cluster_tools import Cluster, store_of, until
 from tests.e2e.installation import Installation
-from tests.e2e.search_tools import engine_of, outcomes, search
+from tests.e2e.search_tools import engine_of, outcomes, search, training
 
 _KILL_WORKER = (
     "import os, signal\n"
@@ -24,24 +24,6 @@ _KILL_WORKER = (
 )
 
 
-def training(evaluations: int) -> Document:
-    """A search whose evaluations take some seconds each."""
-    return {
-        "seed": 3,
-        "searchSpace": {"name": "nas-bench-201", "parameters": {"cellsPerStage": 1, "channels": 8}},
-        "dataset": {"name": "digits", "validationFraction": 0.2},
-        "training": {"epochs": 30, "batchSize": 64, "threads": 1},
-        "objectives": [
-            {"name": "accuracy", "direction": "maximize"},
-            {"name": "introspectability", "direction": "maximize"},
-        ],
-        "algorithm": {"populationSize": 6},
-        "limits": {"maxEvaluations": evaluations},
-        "evaluators": {"replicas": 2},
-        "explanations": {"scope": "none"},
-    }
-
-
 def busy(cluster: Cluster, namespace: str) -> Any:
     """Both evaluators train."""
     return cluster.status(namespace, "train")["evaluations"]["running"] >= 2
@@ -50,7 +32,7 @@ def busy(cluster: Cluster, namespace: str) -> Any:
 @pytest.mark.timeout(420)
 def test_evaluators_that_go_away_cost_what_they_should(cluster: Cluster, xnas: Installation, namespace: str) -> None:
     del xnas
-    cluster.apply(search("train", namespace, training(18)))
+    cluster.apply(search("train", namespace, training(18, seed=3, epochs=30, population=6, replicas=2)))
     until(lambda: busy(cluster, namespace), 90, "both evaluators train")
 
     first = cluster.pods_of(namespace, "train")[0]["metadata"]["name"]
