@@ -397,7 +397,8 @@ async def test_a_deleted_namespace_takes_all_with_it(site: Site) -> None:
     name = f"{site.namespace}-b"
     made = await site.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
     assert made["metadata"]["labels"]["kubernetes.io/metadata.name"] == name
-    held = search(finalizers=["xnas.dev/artifacts"])
+    # Not the finalizer that an operator on the same cluster removes.
+    held = search(finalizers=["example.org/held"])
     await site.kube.create(SEARCHES, name, held)
     await site.kube.delete(NAMESPACES, "", name)
 
