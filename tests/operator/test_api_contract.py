@@ -34,6 +34,10 @@ from xnas_operator.kube import (
 QUICKSTART = yaml.safe_load((Path(__file__).parents[2] / "examples/quickstart.yaml").read_text())
 
 
+HOLD = "example.org/held"
+"""Not the finalizer that an operator on the same cluster removes."""
+
+
 def search(**metadata: object) -> JsonObject:
     body: JsonObject = QUICKSTART | {"metadata": {"name": "digits"} | metadata}
     return body
@@ -200,7 +204,7 @@ async def test_delete_has_a_uid_precondition(site: Site) -> None:
 
 
 async def test_finalizers_hold_what_is_deleted(site: Site) -> None:
-    await site.kube.create(SEARCHES, site.namespace, search(finalizers=["xnas.dev/artifacts"]))
+    await site.kube.create(SEARCHES, site.namespace, search(finalizers=[HOLD]))
     assert await site.kube.delete(SEARCHES, site.namespace, "digits")
     held = await site.kube.get(SEARCHES, site.namespace, "digits")
     assert held["metadata"]["deletionTimestamp"]
@@ -397,8 +401,7 @@ async def test_a_deleted_namespace_takes_all_with_it(site: Site) -> None:
     name = f"{site.namespace}-b"
     made = await site.kube.create(NAMESPACES, "", {"metadata": {"name": name}})
     assert made["metadata"]["labels"]["kubernetes.io/metadata.name"] == name
-    # Not the finalizer that an operator on the same cluster removes.
-    held = search(finalizers=["example.org/held"])
+    held = search(finalizers=[HOLD])
     await site.kube.create(SEARCHES, name, held)
     await site.kube.delete(NAMESPACES, "", name)
 
