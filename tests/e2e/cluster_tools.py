@@ -126,10 +126,20 @@ class Cluster:
         return [pod for pod in found if pod["status"].get("phase") in ("Pending", "Running")]
 
     def outage(self, *verb: str) -> None:
-        """Use the test cluster's tool."""
+        """Use the test cluster's tool.
+
+        A server that comes back has another hardware address; until neighbours have forgotten the old one, which can
+        take longer than the tool waits, it seems away. So the tool is asked up to three times.
+        """
         if self.tool is None:
             raise AssertionError("set XNAS_E2E_TESTCLUSTER to the program that stops parts of the cluster")
-        command(self.tool, *verb, seconds=120)
+        for left in (2, 1, 0):
+            try:
+                command(self.tool, *verb, seconds=120)
+                return
+            except CommandFailedError:
+                if not left:
+                    raise
 
     @contextlib.contextmanager
     def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
