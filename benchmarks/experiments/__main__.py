@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.experiments.debugging import debugging
+from benchmarks.experiments.gaming import ARMS as GUARDS
 from benchmarks.experiments.gaming import gaming
+from benchmarks.experiments.parallel import search_all, study_all
 from benchmarks.experiments.publishing import RESULTS
-from benchmarks.experiments.quality import objectives, regulariser
+from benchmarks.experiments.quality import ACCURACY, RANDOM, REGULARISER, TWO, objectives, regulariser
+from benchmarks.experiments.searching import Arm
 from benchmarks.experiments.setting import SETTINGS, Setting
 from benchmarks.experiments.workshop import SittingOverError, Workshop
 
@@ -25,8 +28,13 @@ EXPERIMENTS: Mapping[str, Callable[[Workshop, Path], None]] = {
     "debugging": debugging,
     "gaming": gaming,
 }
-ARMS = {"objectives": 3, "regulariser": 2, "debugging": 1, "gaming": 4}
-"""Searches a seed of each experiment."""
+ARMS: Mapping[str, Sequence[Arm]] = {
+    "objectives": (TWO, ACCURACY, RANDOM),
+    "regulariser": (REGULARISER, TWO),
+    "debugging": (TWO,),
+    "gaming": GUARDS,
+}
+"""Searches of each experiment, with every seed."""
 SHARED = {"regulariser": 1, "debugging": 1, "gaming": 1}
 """Of these, searches that another experiment has made already when all are run in order."""
 GUARDED = 1.6
@@ -41,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=Path("runs/experiments"), help="folder of trained candidates")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of tables and figures")
     parser.add_argument("--minutes", type=float, default=None, help="end this sitting after so many minutes")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that train at once, one core each")
     parser.add_argument("--plan", action="store_true", help="say what it takes, and do nothing")
     options = parser.parse_args(argv)
     unknown = sorted(set(options.names) - set(EXPERIMENTS))
@@ -53,13 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     workshop = Workshop(setting, options.cache, options.minutes)
-    for name in names:
-        try:
+    try:
+        if options.jobs > 1:
+            search_all(workshop, [arm for name in names for arm in ARMS[name]], options.jobs)
+            if "debugging" in names:
+                study_all(workshop, options.jobs)
+        for name in names:
             EXPERIMENTS[name](workshop, options.output)
-        except SittingOverError:
-            print(f"{name}: the time is used up; {workshop.made} networks were trained. Run the same command to go on.")
-            return 3
-        print(f"{name}: done, {workshop.made} networks trained so far; see {options.output}")
+            print(f"{name}: done, {workshop.made} networks trained so far; see {options.output}")
+    except SittingOverError:
+        print(f"The time is used up; {workshop.made} networks were trained. Run the same command to go on.")
+        return 3
     return 0
 
 
@@ -67,7 +80,7 @@ def plan(setting: Setting, names: Sequence[str]) -> str:
     """Return how many networks are trained at most, and how long that takes on one core."""
     lines, total = [], 0.0
     for name in names:
-        arms = ARMS[name] - (SHARED.get(name, 0) if len(names) == len(EXPERIMENTS) else 0)
+        arms = len(ARMS[name]) - (SHARED.get(name, 0) if len(names) == len(EXPERIMENTS) else 0)
         networks = arms * len(setting.seeds) * setting.evaluations
         again = 2 * setting.studied if name == "debugging" else 0
         seconds = (networks + again) * setting.seconds * (GUARDED if name == "gaming" else 1)

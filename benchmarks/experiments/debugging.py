@@ -44,16 +44,24 @@ MEASURES: tuple[tuple[str, str], ...] = (
 
 def debugging(workshop: Workshop, folder: Path) -> None:
     """Diagnose networks of high and low introspectability."""
+    chosen = groups(workshop)
+    studies = {c.id: study(workshop, c) for group in chosen for c in group}
+    _publish(workshop, folder, [[studies[c.id] for c in group] for group in chosen])
+
+
+def groups(workshop: Workshop) -> tuple[Sequence[Trained], Sequence[Trained], Sequence[Trained]]:
+    """Return the networks to diagnose: front members of high and of low introspectability, and a spread over all.
+
+    Raises:
+        SittingOverError: the sitting's time is used up.
+    """
     searches = [search(workshop, TWO, seed) for seed in workshop.setting.seeds]
     front = _by_introspectability(candidate for found in searches for candidate in found.front)
     everyone = _by_introspectability(candidate for found in searches for candidate in found.candidates)
     each = max(1, workshop.setting.studied // 6)
     # Of a small front no network is in both groups.
     each = min(each, max(1, len(front) // 2))
-    low, high = front[:each], front[-each:]
-    spread = _spread(everyone, workshop.setting.studied)
-    studies = {c.id: study(workshop, c) for c in {c.id: c for c in (*low, *high, *spread)}.values()}
-    _publish(workshop, folder, [[studies[c.id] for c in group] for group in (high, low, spread)])
+    return front[-each:], front[:each], _spread(everyone, workshop.setting.studied)
 
 
 def study(workshop: Workshop, candidate: Trained) -> Study:
@@ -66,13 +74,13 @@ def study(workshop: Workshop, candidate: Trained) -> Study:
     found = known_study(place)
     if found is None:
         workshop.check_time()
-        found = _study(workshop, candidate, find_wrong_labels(workshop, PLAIN, candidate))
+        found = _diagnosed(workshop, candidate, find_wrong_labels(workshop, PLAIN, candidate))
         keep_study(place, found)
     return found
 
 
 @torch.inference_mode()
-def _study(workshop: Workshop, candidate: Trained, labels: WrongLabels) -> Study:
+def _diagnosed(workshop: Workshop, candidate: Trained, labels: WrongLabels) -> Study:
     data, numbers = workshop.data(PLAIN), workshop.arithmetic(PLAIN)
     settings = IntrospectabilitySettings()
     network = workshop.checkpoint(PLAIN, candidate).network.to(memory_format=numbers.memory_format)

@@ -5,8 +5,10 @@ A sitting may end at any time, by its own clock or by force: what is not whole i
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,10 @@ class Workshop:
         self._end = None if minutes is None else clock() + 60 * minutes
         self._known: dict[tuple[Variant, str], Trained] = {}
 
+    def minutes_left(self) -> float | None:
+        """Return what is left of this sitting, at least 0; None: it has no end."""
+        return None if self._end is None else max(0.0, self._end - self._clock()) / 60
+
     def check_time(self) -> None:
         """Raise SittingOverError once the sitting's time is used up; call before anything that takes long."""
         if self._end is not None and self._clock() >= self._end:
@@ -129,14 +135,29 @@ class Workshop:
         found = context.get(TaskKind.EVALUATE, 1, RESULT)
         if found is None:
             self.check_time()
-            torch.set_num_threads(1)
-            found = _evaluated(context).model_dump_json().encode()
-            context.store.delete(context.assignment.prefix + STATE)
-            # Last: a candidate without it is not whole.
-            context.put(RESULT, found)
-            self.made += 1
+            with _alone(self.folder(variant) / "locks" / identity):
+                # Another process may have trained it just now.
+                found = context.get(TaskKind.EVALUATE, 1, RESULT) or self._made(context)
         result = TaskResult.model_validate_json(found)
         return Trained(identity, context.assignment.encoding, genes, result, context.root)
+
+    def _made(self, context: FolderContext) -> bytes:
+        torch.set_num_threads(1)
+        result = _evaluated(context).model_dump_json().encode()
+        context.store.delete(context.assignment.prefix + STATE)
+        # Last: a candidate without it is not whole.
+        context.put(RESULT, result)
+        self.made += 1
+        return result
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with this process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _evaluated(context: FolderContext) -> TaskResult:

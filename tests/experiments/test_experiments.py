@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.experiments.__main__ import EXPERIMENTS, main, plan
+from benchmarks.experiments.debugging import groups
 from benchmarks.experiments.gaming import CONSTRAINED, OPEN, PRUNED, futile, live
 from benchmarks.experiments.mislabels import corrupt
+from benchmarks.experiments.parallel import search_all, study_all
 from benchmarks.experiments.publishing import Table
 from benchmarks.experiments.quality import TWO
 from benchmarks.experiments.searching import hypervolumes, search
@@ -85,6 +87,24 @@ def test_what_is_torn_is_made_again_and_is_the_same(sittings: tuple[Path, int], 
     assert {a.sha256 for a in after.result.artifacts if a.name == "checkpoint.safetensors"} <= {
         a.sha256 for a in before.result.artifacts
     }
+
+
+def test_processes_at_once_train_what_one_trains(cache: Path, sittings: tuple[Path, int], tmp_path: Path) -> None:
+    """Two processes meet at the first networks, which both arms begin with; each is trained by one of them."""
+    arms = (TWO, replace(TWO, title="again", objectives=("accuracy",)))
+    workshop = Workshop(TINY, tmp_path / "kept")
+    search_all(workshop, arms, 2)
+    alone = Workshop(TINY, cache / "kept")
+    for arm in arms:
+        for seed in TINY.seeds:
+            mine, theirs = search(workshop, arm, seed), search(alone, arm, seed)
+            assert np.array_equal(mine.values("accuracy"), theirs.values("accuracy"))
+            assert [c.id for c in mine.front] == [c.id for c in theirs.front]
+    assert workshop.made == len(list(workshop.folder(PLAIN).glob("candidates/*/evaluate-1/result.json")))
+    study_all(workshop, 2)
+    assert len(list((workshop.folder(PLAIN) / "studies").iterdir())) == len({c.id for g in groups(workshop) for c in g})
+    with pytest.raises(SittingOverError):
+        search_all(Workshop(TINY, tmp_path / "kept", minutes=0), [replace(TWO, variant=REGULARISED)], 2)
 
 
 def test_arms_and_seeds_share_what_is_trained(cache: Path, sittings: tuple[Path, int]) -> None:
