@@ -20,14 +20,19 @@ CELLS: Mapping[str, tuple[int, ...]] = {
 """Genes by name; "mixed" has two 3x3 and one 1x1 convolution, a pool, an identity and an absent edge."""
 
 
-def network(cell: str, channels: int, shape: DataShape) -> GraphNetwork:
-    """Return the network of a named cell, one cell a stage, in the layout that training uses."""
-    space = NasBench201({"cellsPerStage": 1, "channels": channels}, shape)
+def network(cell: str, channels: int, shape: DataShape, cells_per_stage: int = 1) -> GraphNetwork:
+    """Return the network of a named cell in the layout that training uses."""
+    space = NasBench201({"cellsPerStage": cells_per_stage, "channels": channels}, shape)
     return build(space.graph(CELLS[cell]), 1).to(memory_format=torch.channels_last)
 
 
-def images(shape: DataShape, samples: int, validation: int = 40) -> DeviceData:
-    """Return made-up images on the CPU: timings do not depend on what is to be seen on them."""
+def images(shape: DataShape, samples: int, validation: int = 40, device: str = "cpu") -> DeviceData:
+    """Return made-up images: timings do not depend on what is to be seen on them."""
     return small_data(
-        samples=samples, channels=shape.channels, side=shape.height, classes=shape.classes, validation=validation
+        device,
+        samples=samples,
+        channels=shape.channels,
+        side=shape.height,
+        classes=shape.classes,
+        validation=validation,
     )
