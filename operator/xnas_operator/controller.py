@@ -241,9 +241,11 @@ class SearchController:
 
     async def _run(self, session: SearchSession, changes: dict[str, Any] | None) -> None:
         """Run the loop; give it each change of the spec."""
-        self.known.wants_evaluators = True
-        self._stale = True
-        if session.engine is None or session.engine.finished is None or changes is not None:
+        stays = changes is not None and session.engine is not None and session.engine.stays_finished(changes)
+        if not stays or len(session.inbox):
+            self.known.wants_evaluators = True
+            self._stale = True
+        if session.engine is None or session.engine.finished is None or (changes is not None and not stays):
             self.known.report_uri = None
         self.known.dirty.set()
         running = asyncio.create_task(session.run(changes))

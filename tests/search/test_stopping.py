@@ -183,6 +183,50 @@ def test_a_limit_that_is_lowered_stops_and_one_that_is_raised_goes_on(mode: str)
     assert _reason(run.run()) == ("MaxEvaluations", 25)
 
 
+@pytest.mark.parametrize("mode", ["generational", "steadyState"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"suspend": True},
+        {"evaluators": {"replicas": 7}},
+        {"ttlSecondsAfterFinished": 60},
+        {"backoffLimit": 9},
+        {"limits": {"maxEvaluations": 2 * SIZE - 1}},
+        {"limits": {"maxEvaluations": 2 * SIZE, "maxGenerations": 9, "activeDeadlineSeconds": 1}},
+    ],
+)
+def test_what_does_not_let_a_finished_search_go_on_leaves_its_end_alone(mode: str, change: dict[str, Any]) -> None:
+    run = _Run(_spec({"maxEvaluations": 2 * SIZE}, mode))
+    engine = run.run()
+    end, active = engine.finished, engine.watch.active_at(run.now)
+    changed = _spec({"maxEvaluations": 2 * SIZE}, mode) | change
+    assert engine.stays_finished(changed)
+    engine.handle(LimitsChanged(time=run.now + 1000, spec=changed))
+    assert (engine.finished, engine.state) == (end, SearchState.COMPLETE)
+    assert engine.spec_document == changed
+    assert engine.watch.active_seconds <= active
+    assert engine.decide(8, run.now + 1001) == ()
+
+
+def test_time_since_the_end_is_no_reason_to_stay_finished() -> None:
+    run = _Run(_spec({"maxEvaluations": SIZE, "activeDeadlineSeconds": 900}))
+    engine = run.run()
+    raised = _spec({"maxEvaluations": 2 * SIZE, "activeDeadlineSeconds": 900})
+    assert not engine.stays_finished(raised)
+    engine.handle(LimitsChanged(time=run.now + 5000, spec=raised))
+    assert engine.finished is None
+
+
+def test_a_failed_search_is_looked_at_anew_when_its_limit_is_raised() -> None:
+    spec = _spec({"maxEvaluations": SIZE, "maxFailedEvaluations": 2}, backoffLimit=0)
+    run = _Run(spec, lambda _: EndReason.EXCEPTION)
+    assert run.run().state is SearchState.FAILED
+    raised = spec | {"limits": {"maxEvaluations": SIZE, "maxFailedEvaluations": 50}}
+    assert not run.engine.stays_finished(raised)
+    run.engine.handle(LimitsChanged(time=run.now, spec=raised))
+    assert run.run().state is SearchState.COMPLETE
+
+
 def test_what_a_lowered_limit_leaves_out_is_cancelled() -> None:
     run = _Run(_spec({"maxEvaluations": 60}))
     while decisions := run.engine.decide(8, 0.0):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from xnas_core import plugins
+from xnas_core.api.spec import LimitsSpec
 from xnas_core.plugins import PluginKind
 from xnas_core.search import algorithms, snapshot, stopping, work
 from xnas_core.search import events as ev
@@ -91,9 +92,10 @@ class Engine:
             case ev.AttemptEnded():
                 self._attempt_ended(event)
             case ev.LimitsChanged():
-                self.spec_document, self.spec = event.spec, parse_spec(event.spec)
-                self.suspended = self.spec.suspend
-                self.stopped = self.finished = None
+                spec = parse_spec(event.spec)
+                if not self._end_stands(spec.limits):
+                    self.stopped = self.finished = None
+                self.spec_document, self.spec, self.suspended = event.spec, spec, spec.suspend
             case ev.Suspended():
                 self.suspended = True
             case ev.Resumed():
@@ -237,13 +239,13 @@ class Engine:
         if self.finished is not None or self.suspended:
             return ()
         if self.stopped is None:
-            stop = self._stop(now, exhausted=False)
+            stop = self._stop(self.spec.limits, now, exhausted=False)
             if stop is None:
                 wanted, choices = self._choices(free_slots)
                 if choices:
                     return self._as_events(choices, now)
                 if wanted and self._settled():
-                    stop = self._stop(now, exhausted=True)
+                    stop = self._stop(self.spec.limits, now, exhausted=True)
             if stop is not None:
                 return (ev.Stopped(time=now, state=stop.state, reason=stop.reason, message=stop.message),)
             return ()
@@ -253,12 +255,26 @@ class Engine:
             return (ev.Finished(time=now, state=stopped.state, reason=stopped.reason, message=stopped.message),)
         return ()
 
-    def _stop(self, now: float, *, exhausted: bool) -> stopping.Stop | None:
+    def stays_finished(self, spec_document: Mapping[str, Any]) -> bool:
+        """Return whether the search has finished and would stay so with a changed spec; ask before LimitsChanged."""
+        return self.finished is not None and self._end_stands(parse_spec(spec_document).limits)
+
+    def _end_stands(self, limits: LimitsSpec) -> bool:
+        """Return whether these limits leave a search that has ended where it is (protocol.md §3.1.6)."""
+        if limits == self.spec.limits:
+            return True
+        if self.finished is None:
+            return False
+        # Time since the end does not count, so the clock stands where it was.
+        stop = self._stop(limits, self.watch.last_time, exhausted=False)
+        return stop is not None and stop.state == self.finished.state
+
+    def _stop(self, limits: LimitsSpec, now: float, *, exhausted: bool) -> stopping.Stop | None:
         here = stopping.Standing(
             len(self.candidates), len(self.arrivals), self._prefix, self._failed_in_prefix, self._settled(),
             self.watch.active_at(now), exhausted, lambda count: self.hypervolumes[count - 1] if count else 0.0,
         )  # fmt: skip
-        return stopping.decide(self.problem, self.spec.limits, here)
+        return stopping.decide(self.problem, limits, here)
 
     def _choices(self, free_slots: int) -> tuple[bool, list[Choice]]:
         """Return whether more may be proposed now, and what."""
