@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnas_core.api import resolve_paths
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind, read_parameters
+from xnas_core.api.declared import Kind
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS, read_parameters
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.api.validate import check_document
 from xnas_core.errors import InvalidInputError

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind
+from xnas_core.api.declared import Kind
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS
 from xnas_core.api.spec import ArchitectureSearchSpec, MetricSpec, ObjectiveSpec
 
 _Item = TypeVar("_Item", ObjectiveSpec, MetricSpec)

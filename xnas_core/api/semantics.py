@@ -12,7 +12,8 @@ from typing import Any
 
 from xnas_core import objectives, plugins
 from xnas_core.api.benchmark_table import TableError, check_values, read_head
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind
+from xnas_core.api.declared import Kind
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS
 from xnas_core.api.model_tree import DocumentPath
 from xnas_core.api.paths import resolve
 from xnas_core.api.problems import Severity

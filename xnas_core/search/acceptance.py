@@ -14,7 +14,8 @@ from xnas_core import __version__, objectives
 from xnas_core.api import ArchitectureSearchSpec, spec_digest
 from xnas_core.api.benchmark_table import TableError, column_ranges
 from xnas_core.api.class_pairs import resolve_pairs
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind
+from xnas_core.api.declared import Kind
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS
 from xnas_core.api.spec import Direction, ExplanationScope
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.events import Started

@@ -20,7 +20,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from xnas_core.api.metric_parameters import MetricSettings
+from xnas_core.api.declared import Settings
 from xnas_core.graph import Op
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.training.settings import Arithmetic
@@ -45,7 +45,7 @@ class AblationSettings:
     samples: int = 128
 
     @staticmethod
-    def of(settings: MetricSettings) -> AblationSettings:
+    def of(settings: Settings) -> AblationSettings:
         """Read a metric's settings."""
         by_zero = settings.word("replaceBy") == "zero"
         return AblationSettings(settings.number("tolerance"), by_zero, settings.whole("ablationSamples"))

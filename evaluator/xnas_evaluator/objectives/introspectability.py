@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.metric_parameters import MetricSettings, read_parameters
+from xnas_core.api.declared import Settings
+from xnas_core.api.metric_parameters import read_parameters
 from xnas_core.errors import InvalidInputError
 from xnas_evaluator.networks.build import Layers
 
@@ -52,7 +53,7 @@ class IntrospectabilitySettings:
         return IntrospectabilitySettings(group_by, layers, settings.whole("maxSamples"))
 
 
-def read_layers(settings: MetricSettings, metric: str) -> Layers:
+def read_layers(settings: Settings, metric: str) -> Layers:
     """Return the layers that a metric with `layers` and `layerNames` counts.
 
     Raises:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from xnas_core import plugins
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS, Kind, read_parameters
+from xnas_core.api.declared import Kind
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS, read_parameters
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.errors import InvalidInputError
 from xnas_core.objectives import FUTILE, METRICS

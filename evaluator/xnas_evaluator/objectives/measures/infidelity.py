@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from xnas_core.api.metric_parameters import MetricSettings, read_parameters
+from xnas_core.api.declared import Settings
+from xnas_core.api.metric_parameters import read_parameters
 from xnas_core.objectives import METRICS
 from xnas_evaluator.explain.budget import BUDGET_BYTES, images_at_once
 from xnas_evaluator.objectives.attributions import Perturbations, over_channels
@@ -64,7 +65,7 @@ class Perturbing:
     scale: Scale
 
     @staticmethod
-    def of(settings: MetricSettings, source: Perturbations) -> Perturbing:
+    def of(settings: Settings, source: Perturbations) -> Perturbing:
         """Read the metric's settings."""
         word = settings.word("scale")
         scale: Scale = "plain" if word == "plain" else "fitted" if word == "fitted" else "relative"
