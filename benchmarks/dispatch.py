@@ -23,7 +23,7 @@ import numpy as np
 import structlog
 
 from benchmarks.results_table import Table
-from xnas_core import collector
+from xnas_core import interpreter
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.artifacts.folder import FolderStore
 from xnas_core.dispatch.grants import FolderGrants
@@ -179,7 +179,7 @@ async def search_server(address: str, folder: Path) -> AsyncIterator[Search]:
         grants=FolderGrants(folder),
     )
     await server.start()
-    collector.relax()
+    interpreter.tune()
     loop = SearchLoop(engine, journal, server)
     running = asyncio.ensure_future(loop.run())
     try:

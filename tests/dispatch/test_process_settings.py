@@ -1,4 +1,4 @@
-"""Processes that end with their parent, and the collector of a process that serves."""
+"""Processes that end with their parent, and the interpreter of a process that serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from xnas_core import collector
+from xnas_core import interpreter
 
 CHILD = "import sys; from xnas_core.lifetime import end_with_parent; end_with_parent(int(sys.argv[1])); print('alive')"
 
@@ -39,19 +39,23 @@ def test_a_process_ends_when_its_parent_is_killed() -> None:
     raise AssertionError("the child outlived its parent")
 
 
-def test_the_collector_is_relaxed() -> None:
-    before = gc.get_threshold()
+def test_the_interpreter_is_tuned() -> None:
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
     try:
-        collector.relax()
-        assert gc.get_threshold()[0] > before[0]
+        interpreter.tune()
+        assert gc.get_threshold()[0] > threshold[0]
         assert gc.get_freeze_count() > 0
+        assert sys.getswitchinterval() < interval
     finally:
-        gc.set_threshold(*before)
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
         gc.unfreeze()
 
 
-def test_a_relaxed_collector_is_put_back() -> None:
-    before = gc.get_threshold()
-    with collector.relaxed():
-        assert gc.get_threshold()[0] > before[0]
-    assert gc.get_threshold() == before
+def test_a_tuned_interpreter_is_put_back() -> None:
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    with interpreter.tuned():
+        assert gc.get_threshold()[0] > threshold[0]
+        assert sys.getswitchinterval() < interval
+    assert gc.get_threshold() == threshold
+    assert sys.getswitchinterval() == interval

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from xnas_core import collector
+from xnas_core import interpreter
 from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.api.validate import load_search, load_searches
@@ -95,7 +95,7 @@ class Run:
         joining_observer = JoiningObserver(observer, self._output, keep_token=options.token is not None)
         if options.listen is not None and options.token is None:
             options = replace(options, token=earlier_token(self._output))
-        with collector.relaxed(), joining_observer as joining:
+        with interpreter.tuned(), joining_observer as joining:
             outcome = run_search(search, self._file, self._output, options, joining)
             if outcome.state != "Stopped":
                 joining.over()

@@ -100,11 +100,12 @@ class SearchLoop:
             outcome = self._outcome()
             if outcome is not None:
                 return outcome
-            if self._dispatcher is None:
-                if not changed:
-                    return "finished" if self._engine.finished else "stopped"
+            if changed:
+                # What this turn gave away goes out before the next one decides.
                 await asyncio.sleep(0)
-            elif not changed:
+            elif self._dispatcher is None:
+                return "finished" if self._engine.finished else "stopped"
+            else:
                 await self._dispatcher.wait(IDLE_SECONDS)
 
     def _outcome(self) -> LoopOutcome | None:
