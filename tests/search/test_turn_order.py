@@ -33,6 +33,7 @@ class Streams:
         self._events: list[DispatchEvent] = []
 
     async def wait(self, timeout_seconds: float) -> None:
+        del timeout_seconds
         await asyncio.sleep(0)
 
     def take(self) -> Sequence[DispatchEvent]:
@@ -60,7 +61,7 @@ class Streams:
         pass
 
     def cancel(self, task_id: str) -> None:
-        raise AssertionError("nothing is cancelled")
+        raise AssertionError(f"{task_id} was cancelled")
 
 
 async def test_no_turn_begins_before_the_last_one_was_sent() -> None:
