@@ -67,7 +67,7 @@ def digits_spec(epochs: int = 3, **fields: Any) -> ArchitectureSearchSpec:
     return ArchitectureSearchSpec.model_validate({**document, **fields}, strict=False)
 
 
-def trained_folder(root: Path, encoding: str = MIXED, **fields: Any) -> TrainedFolder:
+def trained_folder(root: Path, encoding: str = MIXED, device: str = "cpu", **fields: Any) -> TrainedFolder:
     """Train a cell of nas-bench-201 on digits (a second or two) and leave what an evaluation leaves."""
     spec = digits_spec(**fields)
     identity = OutputFolder(root).claim("digits")
@@ -76,7 +76,7 @@ def trained_folder(root: Path, encoding: str = MIXED, **fields: Any) -> TrainedF
     candidate = candidate_id(space.identity(genes))
     graph = space.graph(genes).to_document()
     task = assignment(candidate=candidate, graph=graph, encoding=encoding, seed=5, fidelity=spec.training.epochs)
-    context = FolderContext(task, spec, root, cache=root.parent / "cache")
+    context = FolderContext(task, spec, root, device=device, cache=root.parent / "cache")
     result = evaluate(context)
     context.put(RESULT, result.model_dump_json().encode())
     data = device_data(DatasetSpec(name="digits"), spec.seed, context.cache, "cpu")
