@@ -534,7 +534,7 @@ def test_evidence_that_an_evaluator_is_gone_ends_its_attempts_at_once(pool: Pool
     assert pool.evaluators() == ()
 
 
-@pytest.mark.parametrize("reason", OUTSIDE)
+@pytest.mark.parametrize("reason", [reason for reason in OUTSIDE if reason is not EndReason.NODE_LOST])
 def test_evidence_that_an_evaluator_will_go_takes_the_place_of_lost(pool: Pool, reason: EndReason) -> None:
     join(pool, slots=2)
     given(pool, make())
@@ -546,6 +546,28 @@ def test_evidence_that_an_evaluator_will_go_takes_the_place_of_lost(pool: Pool, 
     pool.disconnected("e1", 2, 3.0)
     pool.tick(3.0 + GRACE)
     assert failed(pool.looked_up(make().task_id, None)) == [reason]
+
+
+def test_an_evaluator_that_comes_back_was_not_on_a_lost_node(pool: Pool) -> None:
+    """Its cluster may lose sight of a node for a while; without this the evaluator would be given nothing for good."""
+    join(pool, slots=2)
+    given(pool, make())
+    pool.disconnected("e1", 1, 1.0)
+    assert pool.report_end("e1", EndReason.NODE_LOST, "its node n1 is lost", gone=False) == []
+    join(pool, slots=2, stream=2, now=2.0, running=((make().task_id, 0),))
+    assert pool.free_slots() == (FreeSlot("e1", 1),)
+    pool.disconnected("e1", 2, 3.0)
+    pool.tick(3.0 + GRACE)
+    assert failed(pool.looked_up(make().task_id, None)) == [EndReason.LOST]
+
+
+def test_evidence_that_a_node_is_lost_takes_the_place_of_lost(pool: Pool) -> None:
+    join(pool)
+    given(pool, make())
+    pool.disconnected("e1", 1, 1.0)
+    pool.report_end("e1", EndReason.NODE_LOST, "its node n1 is lost", gone=False)
+    pool.tick(1.0 + GRACE)
+    assert failed(pool.looked_up(make().task_id, None)) == [EndReason.NODE_LOST]
 
 
 def test_evidence_about_an_unknown_evaluator_is_harmless(pool: Pool) -> None:

@@ -203,6 +203,9 @@ class Pool:
         evaluator = self._books.evaluators.setdefault(message.evaluator, Evaluator(message.evaluator))
         if evaluator.stream is not None:
             out.append(Close(evaluator.stream, "the evaluator has opened another stream"))
+        if evaluator.expected is not None and evaluator.expected[0] is EndReason.NODE_LOST:
+            # A node that its cluster lost sight of for a while, as it does when the API server was away.
+            evaluator.expected = None
         self._books.stop_offering(evaluator, draining=evaluator.expected is not None)
         evaluator.slots = [None] * message.slots
         evaluator.device, evaluator.version = message.device, message.version
