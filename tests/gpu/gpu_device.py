@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 
 # torch's stubs know the module as it was before it had settings for each operation.
 _CUDNN: Any = torch.backends.cudnn
-DEVICE = os.environ.get("XNAS_TEST_DEVICE", "cuda")
+DEVICE = "cuda"
 MARKS = [
     pytest.mark.gpu,
     pytest.mark.skipif(

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 
@@ -36,7 +35,7 @@ def run(context):
     if word == "too large":
         # As if the device had some 100 MB: the network's first layer alone puts out 4 GB.
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(100e6 / total, device)
+        torch.cuda.set_per_process_memory_fraction(100e6 / total)
         network = build(small_graph(side=64, width=64)).to(device)
         network(torch.zeros(4096, 1, 64, 64, device=device))
     if word == "out of bounds":
@@ -105,7 +104,7 @@ async def test_an_error_that_poisons_the_device_costs_the_worker(folder: Path, o
         again = await here.succeed(assignment(3))
         assert again.metrics == {"accuracy": 1.0}
         assert again.environment["pid"] != first.environment["pid"]
-        assert not psutil.pid_exists(int(first.environment["pid"]))
+        assert [str(worker.pid) for worker in here.workers()] == [again.environment["pid"]]
 
 
 def test_an_allocation_beyond_the_device_is_out_of_memory() -> None:
