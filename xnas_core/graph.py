@@ -76,6 +76,16 @@ class Node:
     op: Op
     inputs: tuple[str, ...] = ()
     attributes: Mapping[str, int] = field(default_factory=dict)
+    _document: list[Any] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def document(self) -> list[Any]:
+        """The node as JSON, made once; to be serialised, never to be changed."""
+        if self._document is None:
+            made = [self.name, self.op._value_, list(self.inputs), dict(self.attributes)]
+            object.__setattr__(self, "_document", made)
+            return made
+        return self._document
 
     def get(self, attribute: str, default: int | None = None) -> int:
         """Return an attribute or its default; raise InvalidInputError where neither is there."""
@@ -125,6 +135,13 @@ class Graph:
             "inputShape": list(self.input_shape),
             "nodes": [[n.name, n.op._value_, list(n.inputs), dict(n.attributes)] for n in self.nodes],
         }
+
+    def shared_document(self) -> dict[str, Any]:
+        """Return what `to_document` does, made of parts that graphs with the same nodes share: to be serialised only.
+
+        The networks of one search share most of their nodes, so a server that sends thousands makes each part once.
+        """
+        return {"inputShape": list(self.input_shape), "nodes": [node.document for node in self.nodes]}
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> Graph:

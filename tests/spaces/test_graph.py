@@ -39,6 +39,7 @@ def test_document_is_read_back() -> None:
     read = Graph.from_document(graph.to_document())
     assert read == graph
     assert read.digest == graph.digest
+    assert graph.shared_document() == graph.to_document() == Graph(graph.nodes, graph.input_shape).shared_document()
     changed = Graph((*graph.nodes[:-1], Node("head.linear", Op.LINEAR, ("head.flatten",), {"features": 6})), (3, 9, 6))
     assert changed.digest != graph.digest
 

@@ -55,7 +55,7 @@ def make_assignment(engine: Engine, ref: TaskRef) -> Assignment:
         fidelity=task.fidelity,
         attempt=attempt,
         encoding=candidate.encoding,
-        graph=None if engine.problem.benchmark else engine.space.graph(candidate.genes).to_document(),
+        graph=None if engine.problem.benchmark else engine.space.graph(candidate.genes).shared_document(),
         seed=training_seed(engine, ref),
         previous_attempts=tuple(range(attempt - 1, task.earlier, -1)),
         source_attempt=source.succeeded_attempt() if source and ref.kind is not TaskKind.EVALUATE else None,

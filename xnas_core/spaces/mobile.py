@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Any
 
 from xnas_core.errors import InvalidInputError
-from xnas_core.graph import Graph, Op, Shape
+from xnas_core.graph import Graph, Node, Op, Shape
 from xnas_core.spaces.base import DataShape, Drawing, DrawnEdge, DrawnNode, Genes, StaticMetrics
 from xnas_core.spaces.builder import GraphBuilder
 from xnas_core.spaces.inverted_residual import Block, block_cost, block_nodes
@@ -77,6 +77,12 @@ class Mobile:
         # Bounded; the default lists need at most a few thousand entries.
         self._stage = lru_cache(maxsize=65_536)(self._make_stage)
         self._ends = lru_cache(maxsize=1_024)(self._make_ends)
+        self._head = lru_cache(maxsize=1_024)(self._make_head)
+        # A candidate is asked for its identity, its costs and its graph, within a turn of the search loop or two.
+        self._plan = lru_cache(maxsize=1_024)(self._make_plan)
+        stem = GraphBuilder((shape.channels, shape.height, shape.width))
+        self._write_stem(stem)
+        self._stem_nodes = stem.written()
 
     def _values(self, stage: int, genes: Genes) -> tuple[int, int, int, int, bool]:
         """Return depth, channels, kernel, expansion and squeeze of a stage (from 0) for its five genes."""
@@ -105,7 +111,7 @@ class Mobile:
             blocks.append(block)
         return _Stage(tuple(blocks), "".join(f"/{block.text}" for block in blocks), here, parameters, macs)
 
-    def _plan(self, genes: Genes) -> list[_Stage]:
+    def _make_plan(self, genes: Genes) -> tuple[_Stage, ...]:
         check_genes(genes, self.cardinalities)
         here = self._stem_shape
         plan = []
@@ -113,7 +119,7 @@ class Mobile:
             made = self._stage(stage, genes[5 * stage : 5 * stage + 5], here)
             here = made.output
             plan.append(made)
-        return plan
+        return tuple(plan)
 
     def _make_ends(self, last: Shape) -> StaticMetrics:
         """Return what stem and head cost, for the shape that the last stage gives, counted from their graphs."""
@@ -123,6 +129,11 @@ class Mobile:
         self._write_head(head, "input", last[0])
         graphs = (stem.build(), head.build())
         return StaticMetrics(sum(g.parameters for g in graphs), sum(g.macs for g in graphs))
+
+    def _make_head(self, source: str, channels: int) -> tuple[Node, ...]:
+        head = GraphBuilder((channels, 1, 1))
+        self._write_head(head, source, channels)
+        return head.written()
 
     def _write_stem(self, builder: GraphBuilder) -> str:
         here = builder.conv_norm("stem", "input", self._stem_shape[0], 3, self._stem_stride)
@@ -177,10 +188,10 @@ class Mobile:
         """Return the network. Blocks are numbered through, so that equal networks have equal names."""
         plan = self._plan(genes)
         builder = GraphBuilder((self._shape.channels, self._shape.height, self._shape.width))
-        here = self._write_stem(builder)
+        here = builder.extend(self._stem_nodes)
         for number, block in enumerate((block for stage in plan for block in stage.blocks), 1):
             here = builder.extend(block_nodes(block, f"block{number}", here))
-        self._write_head(builder, here, plan[-1].output[0])
+        builder.extend(self._head(here, plan[-1].output[0]))
         return builder.build()
 
     def static_metrics(self, genes: Genes) -> StaticMetrics:
