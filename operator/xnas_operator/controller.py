@@ -64,6 +64,8 @@ class SearchController:
         self._spec_news = asyncio.Event()
         self._stale = True
         """Whether tables and report are older than the search."""
+        self._ended_at = 0.0
+        """Since when there is nothing to do, in seconds since the epoch."""
 
     @property
     def session(self) -> SearchSession | None:
@@ -73,7 +75,7 @@ class SearchController:
     @property
     def being_read(self) -> bool:
         """Whether nobody knows whether the search has begun, and how far it is: its journal must be read first."""
-        return self.feed.engine is None and not self.known.journal_read
+        return self.feed.accepted_document is None and not self.known.journal_read
 
     # --- what is heard --------------------------------------------------------------------------------------------
 
@@ -115,12 +117,13 @@ class SearchController:
             NotBegunError: it was not accepted yet.
         """
         session = self.session
-        if session is None or session.engine is None:
+        engine = await session.current() if session is not None else None
+        if session is None or engine is None:
             where = f"the search {self.owner.namespace}/{self.owner.name}"
-            if self.feed.engine is not None or self.being_read:
+            if self.feed.accepted_document is not None or self.being_read:
                 raise UnavailableError(f"{where} is being read; ask again")
             raise NotBegunError(f"{where} was not accepted yet; watch it to learn when it begins")
-        if request.candidate not in session.engine.by_id:
+        if request.candidate not in engine.by_id:
             raise NotFoundError(f"{self.owner.name!r} has no candidate {request.candidate[:80]!r}")
         await session.request(request)
 
@@ -132,6 +135,7 @@ class SearchController:
             if not self.known.gone.is_set():
                 await self._until_gone()
             self.feed.end()
+            self._around.shelf.forget(self.owner.uid)
             await self._artifacts.clean_up()
             self._around.metrics.forget(self.owner.namespace, self.owner.name)
 
@@ -202,6 +206,7 @@ class SearchController:
             self.feed,
             self._turned,
             self._around.turnstile,
+            self._around.shelf,
         )
         known.session = session
         await session.open(spec)
@@ -222,6 +227,10 @@ class SearchController:
         while True:
             changes = self._changes(session)
             nothing_new = changes is None and not len(session.inbox)
+            if session.shelved and nothing_new:
+                await self._rest(session)
+                continue
+            await session.wake()
             if session.engine is not None and session.engine.done and nothing_new:
                 await self._finished(session)
                 continue
@@ -295,9 +304,10 @@ class SearchController:
 
     def _changes(self, session: SearchSession) -> dict[str, Any] | None:
         """Return the accepted spec with what may change and did; None if nothing did. Notes what may not change."""
-        if session.engine is None:
+        accepted = self.feed.accepted_document
+        if accepted is None or (session.engine is None and not session.shelved):
             return None
-        change = self._reader.change(self.known.body, session.engine.spec_document)
+        change = self._reader.change(self.known.body, accepted)
         if change is None:
             return None
         self.known.changed_fields = change.refused
@@ -358,7 +368,7 @@ class SearchController:
     # --- the end --------------------------------------------------------------------------------------------------
 
     async def _finished(self, session: SearchSession) -> None:
-        """Publish, let the evaluators go, and wait for a changed spec, a task, or the end of the resource's time."""
+        """Publish, let the evaluators go, and put the search away."""
         if session.engine is None or session.engine.finished is None:
             return
         end = session.engine.finished
@@ -376,17 +386,23 @@ class SearchController:
         self.known.dirty.set()
         if fresh:
             await self._tell("Normal" if end.state == "Complete" else "Warning", end.state, end.message)
+        # A task may have ended long after the search: its result has as much time to be fetched.
+        self._ended_at = max(end.time, session.engine.watch.last_time)
+        if not len(session.inbox):
+            self._upkeep.look_at(session.engine)
+            session.shelve()
+
+    async def _rest(self, session: SearchSession) -> None:
+        """Wait for a changed spec, a task, or the end of the resource's time."""
         with contextlib.suppress(TimeoutError):
-            # A task may have ended long after the search: its result has as much time to be fetched.
-            async with asyncio.timeout(self._time_left(max(end.time, session.engine.watch.last_time))):
+            async with asyncio.timeout(self._time_left(self._ended_at)):
                 await self._next_news(session)
                 return
         await self._around.kube.delete(SEARCHES, self.owner.namespace, self.owner.name, uid=self.owner.uid)
         await self._next_spec()
 
     def _time_left(self, finished_at: float) -> float | None:
-        engine = self.feed.engine
-        search = self._reader.going_on(self.known.body, None if engine is None else engine.spec_document)
+        search = self._reader.going_on(self.known.body, self.feed.accepted_document)
         ttl = search.spec.ttl_seconds_after_finished if search is not None else None
         return None if ttl is None else max(0.0, finished_at + ttl - self._around.now().timestamp())
 

@@ -11,6 +11,7 @@ from typing import Any
 from xnas_core.api.status import ConditionReason
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch.grants import DataGrantSource, GrantSource, NoDataGrants
+from xnas_core.service.shelf import Shelf
 from xnas_operator import kube_events
 from xnas_operator.conditions import Finding
 from xnas_operator.kube.client import KubeClient
@@ -57,6 +58,7 @@ class Surroundings:
         bucket: name of the bucket; prefix: of all keys in it.
         may_read: whether searches of a namespace may read data at an s3:// URI.
         synced: whether all Jobs and pods were listed once, so that what is not known is not there.
+        shelf: holds the searches that have ended and were asked for last.
         turnstile: lets searches that need no evaluators decide one after the other.
     """
 
@@ -74,6 +76,7 @@ class Surroundings:
     pace: Pace = Pace()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     turnstile: asyncio.Lock = field(default_factory=asyncio.Lock)
+    shelf: Shelf = field(default_factory=Shelf)
 
     async def tell(self, owner: Owner, kind: kube_events.EventType, reason: str, message: str) -> None:
         """Make a Kubernetes Event about a search; that it cannot be made is no trouble of the search."""

@@ -17,7 +17,7 @@ from xnas_core.artifacts.retention import spent, spent_states
 from xnas_core.artifacts.store import ObjectStore
 from xnas_core.dispatch.desk import SearchDesk
 from xnas_core.dispatch.grants import DataGrantSource, GrantSource
-from xnas_core.errors import StoreError
+from xnas_core.errors import IntegrityError, StoreError
 from xnas_core.journal import Journal
 from xnas_core.report.publish import publish
 from xnas_core.search.acceptance import first_event
@@ -30,6 +30,7 @@ from xnas_core.search.requests import TaskRequest, accept, checkpoint_key, gone
 from xnas_core.search.viewing import record, view
 from xnas_core.service.errors import NotBegunError, UnavailableError
 from xnas_core.service.feed import EngineFeed
+from xnas_core.service.shelf import Book, Shelf
 from xnas_core.tasks import DataDescription, EvaluationConfig
 
 _log = structlog.get_logger(__name__)
@@ -77,6 +78,7 @@ class SearchSession:
         feed: shows the engine to callers; it outlives the session.
         on_turn: called with the events of each turn of the loop that changed something.
         turnstile: see SearchLoop.
+        shelf: where a search that has ended is put away.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class SearchSession:
         feed: EngineFeed,
         on_turn: Callable[[Sequence[Event]], None],
         turnstile: asyncio.Lock | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.identity = identity
         self.store = store
@@ -97,6 +100,9 @@ class SearchSession:
         self._times = times
         self._on_turn = on_turn
         self._turnstile = turnstile
+        self._shelf = shelf or Shelf()
+        self._shelved = False
+        self._closed = False
         self.engine: Engine | None = None
         self.inbox = RequestInbox()
         """Tasks that are asked for: whoever runs the session runs it when there are some."""
@@ -119,7 +125,7 @@ class SearchSession:
             IntegrityError: the journal is damaged.
             StoreError: the store could not be read.
         """
-        engine, self._journal = await asyncio.get_running_loop().run_in_executor(_READING, self._read)
+        engine, self._journal = await self._recovered()
         if engine is not None:
             self._take(engine)
         if engine is None and spec is None:
@@ -135,6 +141,9 @@ class SearchSession:
         )
         self.desk.open()
 
+    async def _recovered(self) -> tuple[Engine | None, Journal]:
+        return await asyncio.get_running_loop().run_in_executor(_READING, self._read)
+
     def _read(self) -> tuple[Engine | None, Journal]:
         who = {"schema": SEARCH_SCHEMA, "searchId": self.identity.uid, "name": self.identity.name}
         self.store.create(keys.SEARCH, orjson.dumps({**who, "namespace": self.identity.namespace}))
@@ -145,6 +154,52 @@ class SearchSession:
         self._swept = len(engine.arrivals)
         self._feed.engine = engine
         self._feed.changed()
+
+    # --- after its end --------------------------------------------------------------------------------------------
+
+    @property
+    def shelved(self) -> bool:
+        """Whether the search has ended and is not in memory; `engine` is None then."""
+        return self._shelved
+
+    def shelve(self) -> None:
+        """Let go of all that grows with the search, which has ended and has nothing to do."""
+        if self.engine is None or not self.engine.done or len(self.inbox):
+            raise RuntimeError("only a search that has ended can be put away")
+        self._feed.shelve(self._book)
+        self._shelf.put(self.identity.uid, Book(self.identity.name, self.engine))
+        self.engine = self._journal = self._loop = None
+        self._shelved = True
+
+    async def wake(self) -> None:
+        """Read what `shelve` let go of; harmless where nothing was. Readers may still look at the engine of before.
+
+        Raises:
+            IntegrityError, StoreError: the journal cannot be read.
+        """
+        if not self._shelved:
+            return
+        engine, self._journal = await self._recovered()
+        self._shelf.forget(self.identity.uid)
+        self._shelved = False
+        self._take(_there(engine))
+
+    async def current(self) -> Engine | None:
+        """Return the search as it is, to look at; None before it was accepted.
+
+        Raises:
+            IntegrityError, StoreError: it has ended, and its journal cannot be read.
+        """
+        return (await self._book()).engine if self._shelved else self.engine
+
+    async def _book(self) -> Book:
+        return await self._shelf.book(self.identity.uid, self._read_book)
+
+    async def _read_book(self) -> Book:
+        engine, _ = await self._recovered()
+        return Book(self.identity.name, _there(engine))
+
+    # --- running --------------------------------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
@@ -208,19 +263,22 @@ class SearchSession:
             InvalidInputError: the task is not possible, or there is no such candidate.
             StoreError, UnavailableError: it could not be written; it may be asked for again.
         """
-        if self.engine is None or self.desk is None:
+        engine = await self.current()
+        if engine is None or self.desk is None:
             name = f"{self.identity.namespace}/{self.identity.name}"
             raise NotBegunError(f"the search {name} was not accepted yet; watch it to learn when it begins")
         known = {name for evaluator in self.desk.evaluators() for name in evaluator.capabilities}
         explainers = {name.removeprefix("explainer/") for name in known if name.startswith("explainer/")}
         # Before anything is started for it; the loop looks again.
-        if accept(self.engine, request, 0.0, explainers=explainers or None) is not None:
-            key = checkpoint_key(self.engine, request)
+        if accept(engine, request, 0.0, explainers=explainers or None) is not None:
+            key = checkpoint_key(engine, request)
             try:
                 if key is not None:
                     await asyncio.to_thread(self.store.get, key)
             except KeyError as error:
                 raise gone(request) from error
+        if self._closed:
+            raise _not_served()
         await self.inbox.ask(request)
 
     def _turned(self, events: Sequence[Event]) -> None:
@@ -272,9 +330,20 @@ class SearchSession:
 
     async def close(self, *, deleted: bool) -> None:
         """Let evaluators go where the search was deleted; else tell them to look for the server again."""
-        self.inbox.refuse_all(UnavailableError("the search is not served for a moment; ask again"))
+        self._closed = True
+        self.inbox.refuse_all(_not_served())
         if self._sweeper is not None:
             # Not waited for: whoever closes the session may be cancelled itself, and the desk must end all the same.
             self._sweeper.cancel()
         if self.desk is not None:
             await self.desk.close(0.5, drain=False, deleted=deleted)
+
+
+def _there(engine: Engine | None) -> Engine:
+    if engine is None:
+        raise IntegrityError("the search's journal is gone from the store; restore it from a back-up")
+    return engine
+
+
+def _not_served() -> UnavailableError:
+    return UnavailableError("the search is not served for a moment; ask again")

@@ -14,6 +14,7 @@ from xnas_core.api.resource import ArchitectureSearch
 from xnas_core.api.status import ArchitectureSearchStatus, ConditionReason, ConditionType, StateWord
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.acceptance import needs_data
+from xnas_core.search.engine import Engine
 from xnas_core.search.problem import parse_spec
 from xnas_core.service.feed import EngineFeed
 from xnas_core.service.values import Standing
@@ -72,6 +73,10 @@ class Upkeep:
         self._late_most = 0
         self.shown = Standing(StateWord.PENDING)
 
+    def look_at(self, engine: Engine) -> None:
+        """Take the facts of a search that is put away now, all of whose events are durable."""
+        self._facts = engine_facts(engine)
+
     async def run(self) -> None:
         """Go on until cancelled."""
         wait = self._around.pace.look
@@ -113,8 +118,7 @@ class Upkeep:
         return min(later, self._around.pace.pending_look if missing else self._around.pace.look)
 
     def _search(self) -> ArchitectureSearch | None:
-        engine = self._feed.engine
-        return self._reader.going_on(self._known.body, None if engine is None else engine.spec_document)
+        return self._reader.going_on(self._known.body, self._feed.accepted_document)
 
     def _wanted(self) -> int:
         known, search = self._known, self._search()
@@ -202,12 +206,12 @@ class Upkeep:
     def _measure(self) -> None:
         """Let the metrics follow."""
         metrics, space, name = self._around.metrics, self._owner.namespace, self._owner.name
-        engine, session = self._feed.engine, self._known.session
+        session = self._known.session
         if self._known.gone.is_set():
             return
         metrics.standing(space, name, self.shown.state.value)
-        if engine is not None:
-            progress = engine.progress()
+        if self._facts is not None:
+            progress = self._facts.progress
             metrics.front(space, name, progress.front_size, progress.hypervolume)
             counts = dict.fromkeys(SLOT_STATES, 0)
             for view in session.desk.evaluators() if session is not None and session.desk is not None else ():

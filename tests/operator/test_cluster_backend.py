@@ -190,7 +190,7 @@ async def test_an_outage_of_the_store_takes_nothing_back(place: _Place) -> None:
     async with asyncio.timeout(30):
         while (moment := await anext(moments)).standing.reason != "StoreUnavailable":
             assert moment.finished == 3
-        assert (moment.finished, moment.progress is not None, len(moment.arrivals(0, 3))) == (3, True, 3)
+        assert (moment.finished, moment.progress is not None, len(await moment.arrivals(0, 3))) == (3, True, 3)
         store.fault = None
         while (moment := await anext(moments)).finished < 4:
             assert moment.finished == 3

@@ -21,6 +21,18 @@ def _moment(search: GrowingSearch) -> v.SearchMoment:
     return EngineFeed("s", "uid", engine=search.engine)._moment()  # the part of `moment` that does not wait
 
 
+def told(before: Position | None, moment: v.SearchMoment, *, from_beginning: bool = False) -> list[v.WatchEvent]:
+    async def gathered() -> list[v.WatchEvent]:
+        return [event async for event in events(before, moment, from_beginning=from_beginning)]
+
+    running = gathered()
+    try:
+        running.send(None)
+    except StopIteration as end:
+        return list(end.value)
+    raise AssertionError("candidates in memory take no waiting")
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.booleans()), max_size=8))
 def test_nothing_is_missed_and_nothing_repeated(steps: list[tuple[int, int, bool]]) -> None:
@@ -33,8 +45,8 @@ def test_nothing_is_missed_and_nothing_repeated(steps: list[tuple[int, int, bool
         search.finish(finished)
         if restarted:
             search.restart()
-        told = Position.read(token) if token else None
-        for event in list(events(told, _moment(search), from_beginning=True))[:kept]:
+        before = Position.read(token) if token else None
+        for event in told(before, _moment(search), from_beginning=True)[:kept]:
             heard.append(event)
             token = event.token
     told_candidates = [c.id for event in heard if isinstance(event, v.Finished) for c in event.candidates]
@@ -45,23 +57,23 @@ def test_nothing_is_missed_and_nothing_repeated(steps: list[tuple[int, int, bool
     assert fronts[-1] == now.front
     progress = [event.progress for event in heard if isinstance(event, v.Progressed | v.Stands)]
     assert progress[-1] == now.progress
-    assert list(events(Position.read(token or ""), now)) == [], "whoever knows all is told nothing"
+    assert told(Position.read(token or ""), now) == [], "whoever knows all is told nothing"
 
 
 def test_a_new_watch_starts_from_now_unless_asked_otherwise() -> None:
     search = GrowingSearch("uid")
     search.finish(5)
-    assert [type(e).__name__ for e in events(None, _moment(search))] == ["Stands"]
-    from_beginning = list(events(None, _moment(search), from_beginning=True))
+    assert [type(e).__name__ for e in told(None, _moment(search))] == ["Stands"]
+    from_beginning = told(None, _moment(search), from_beginning=True)
     assert [type(e).__name__ for e in from_beginning] == ["Stands", "Finished"]
 
 
 def test_the_end_is_told_last() -> None:
     search = GrowingSearch("uid")
     search.finish(1)
-    told = Position.read(next(events(None, _moment(search))).token)
+    before = Position.read(told(None, _moment(search))[0].token)
     search.complete()
-    later = list(events(told, _moment(search)))
+    later = told(before, _moment(search))
     assert [type(e).__name__ for e in later] == ["Finished", "NewFront", "Progressed", "NewState"]
     assert isinstance(later[-1], v.NewState)
     assert later[-1].standing.state is StateWord.COMPLETE
@@ -71,22 +83,22 @@ def test_the_end_is_told_last() -> None:
 def test_candidates_come_in_bounded_batches() -> None:
     search = GrowingSearch("uid", spec_document(limits={"maxEvaluations": 3 * BATCH}))
     search.complete()
-    batches = [e.candidates for e in events(None, _moment(search), from_beginning=True) if isinstance(e, v.Finished)]
+    batches = [e.candidates for e in told(None, _moment(search), from_beginning=True) if isinstance(e, v.Finished)]
     assert [len(batch) for batch in batches] == [BATCH, BATCH, BATCH]
 
 
 def test_another_search_of_the_same_name_is_not_mistaken_for_this_one() -> None:
     search = GrowingSearch("uid")
-    token = next(events(None, _moment(search))).token
-    assert [type(e).__name__ for e in events(Position.read(token), replace(_moment(search), uid="new"))] == ["Deleted"]
+    token = told(None, _moment(search))[0].token
+    assert [type(e).__name__ for e in told(Position.read(token), replace(_moment(search), uid="new"))] == ["Deleted"]
 
 
 def test_a_token_from_the_future_is_refused() -> None:
     search = GrowingSearch("uid")
     search.finish(3)
-    ahead = replace(Position.read(next(events(None, _moment(search))).token), finished=99)
+    ahead = replace(Position.read(told(None, _moment(search))[0].token), finished=99)
     with pytest.raises(InvalidTokenError, match="ahead of the search"):
-        list(events(ahead, _moment(search)))
+        told(ahead, _moment(search))
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", "WyJ3YXRjaCIsMSwyLDMsNCw1XQ"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from xnas.v1alpha1 import search_pb2 as pb
 from xnas_core.service import wire
@@ -60,11 +60,12 @@ async def watch(
                 yield event(Deleted(told.token() if told else ""), ())
                 return
             said = False
-            for response in _told(told, moment, from_beginning=request.from_beginning):
-                yield response
-                said = True
-                if response.HasField("deleted"):
-                    return
+            async with contextlib.aclosing(_told(told, moment, from_beginning=request.from_beginning)) as responses:
+                async for response in responses:
+                    yield response
+                    said = True
+                    if response.HasField("deleted"):
+                        return
             if last is None and not said:
                 yield _sign_of_life(moment)
             told, last = position(moment), moment
@@ -73,11 +74,13 @@ async def watch(
         await news.close()
 
 
-def _told(told: Position | None, moment: SearchMoment, *, from_beginning: bool) -> Iterator[pb.WatchSearchResponse]:
+async def _told(
+    told: Position | None, moment: SearchMoment, *, from_beginning: bool
+) -> AsyncGenerator[pb.WatchSearchResponse, None]:
     """Yield what is new; the last response says whether the search has ended."""
     names = () if moment.accepted is None else wire.objective_names(moment.accepted.spec)
     held: pb.WatchSearchResponse | None = None
-    for said in events(told, moment, from_beginning=from_beginning):
+    async for said in events(told, moment, from_beginning=from_beginning):
         if held is not None:
             yield held
         held = event(said, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,10 @@ class FrontSummary:
     hypervolume: float = 0.0
 
 
+async def _none(_start: int, _stop: int) -> Sequence[CandidateRecord]:
+    return ()
+
+
 @dataclass(frozen=True)
 class SearchMoment:
     """A search at one moment, cheap to make: what a watch compares with what it said before.
@@ -87,7 +91,7 @@ class SearchMoment:
         finished: candidates that have finished. Together with `uid` it is the position in the journal, since the order
             in which candidates finished is journalled.
         arrivals: returns those candidates, from one position to another, as they are now. Callable as long as the
-            moment is held.
+            moment is held; raises UnavailableError or StoreError where a search that has ended can't be read back.
     """
 
     uid: str
@@ -95,7 +99,7 @@ class SearchMoment:
     progress: SearchProgress | None = None
     accepted: Accepted | None = None
     finished: int = 0
-    arrivals: Callable[[int, int], Sequence[CandidateRecord]] = lambda _start, _stop: ()
+    arrivals: Callable[[int, int], Awaitable[Sequence[CandidateRecord]]] = _none
     front: FrontSummary = FrontSummary()
     started_at: float | None = None
     finished_at: float | None = None

@@ -7,7 +7,7 @@ level: whoever was away learns of the newest only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import astuple, dataclass, replace
 
 from xnas_core.service import tokens
@@ -39,7 +39,9 @@ class Position:
         return Position(*tokens.decode("watch", token, (str, int, str, str, str)))
 
 
-def events(before: Position | None, moment: v.SearchMoment, *, from_beginning: bool = False) -> Iterator[v.WatchEvent]:
+async def events(
+    before: Position | None, moment: v.SearchMoment, *, from_beginning: bool = False
+) -> AsyncGenerator[v.WatchEvent, None]:
     """Yield what is new, in this order: finished candidates, front, numbers, state. Each event carries its token.
 
     Args:
@@ -49,6 +51,7 @@ def events(before: Position | None, moment: v.SearchMoment, *, from_beginning: b
 
     Raises:
         InvalidTokenError: `before` is ahead of the search.
+        UnavailableError, StoreError: see SearchMoment.arrivals.
     """
     now = position(moment)
     if before is None:
@@ -64,7 +67,7 @@ def events(before: Position | None, moment: v.SearchMoment, *, from_beginning: b
         raise InvalidTokenError("the resume token is ahead of the search; leave it out to start from now")
     while told.finished < moment.finished:
         stop = min(told.finished + BATCH, moment.finished)
-        candidates = tuple(fitting(moment.arrivals(told.finished, stop)))
+        candidates = tuple(fitting(await moment.arrivals(told.finished, stop)))
         told = replace(told, finished=told.finished + len(candidates))
         yield v.Finished(candidates, told.token())
     if told.front != now.front:

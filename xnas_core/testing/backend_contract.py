@@ -139,30 +139,30 @@ class BackendContract:
         assert moment.accepted is not None
         assert moment.accepted.spec == view.spec
         scored = {c.id for c in view.candidates if c.state is CandidateState.SUCCEEDED}
-        assert {record.id for record in moment.arrivals(0, 5)} == scored
+        assert {record.id for record in await moment.arrivals(0, 5)} == scored
 
     async def test_the_order_in_which_candidates_finished_stays(self, place: BackendPlace) -> None:
         """A position means the same candidates for ever."""
         await self._begun(place, 4)
-        before = [record.id for record in (await place.backend.moment(A, "one")).arrivals(0, 4)]
+        before = [record.id for record in await (await place.backend.moment(A, "one")).arrivals(0, 4)]
         await place.finish(A, "one", 3)
         moment = await place.backend.moment(A, "one")
         assert moment.finished == 7
-        assert [record.id for record in moment.arrivals(0, 4)] == before
-        assert len(moment.arrivals(4, 7)) == 3
+        assert [record.id for record in await moment.arrivals(0, 4)] == before
+        assert len(await moment.arrivals(4, 7)) == 3
 
     async def test_a_restart_is_not_seen(self, place: BackendPlace) -> None:
         """What a moment had before, it has again: nobody is told that a search has not begun that has."""
         await self._begun(place, 4)
         before = await place.backend.moment(A, "one")
-        arrived = [record.id for record in before.arrivals(0, 4)]
+        arrived = [record.id for record in await before.arrivals(0, 4)]
         await place.restart()
         view = await place.backend.view(A, "one")
         assert (view.search_id, view.front) == (before.uid, before.front.members)
         await place.restart()
         moment = await anext(place.backend.watch(A, "one"))
         assert (moment.uid, moment.finished, moment.front) == (before.uid, before.finished, before.front)
-        assert [record.id for record in moment.arrivals(0, 4)] == arrived
+        assert [record.id for record in await moment.arrivals(0, 4)] == arrived
         await place.restart()
         await place.finish(A, "one", 1)
         assert (await place.backend.moment(A, "one")).finished == 5
