@@ -361,7 +361,7 @@ class Engine:
     @property
     def asked_for(self) -> bool:
         """Whether a task that someone asked for can be done now, or is being done."""
-        return any(t.requested and self.wanted(t) for t in self.ledger.all_open())
+        return any(self.wanted(task) for task in self.ledger.asked_for())
 
     def runnable(self, limit: int, *, requested: bool = False) -> list[TaskRef]:
         """Return at most `limit` tasks that wait for a slot, the most urgent first.

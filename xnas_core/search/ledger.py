@@ -99,6 +99,7 @@ class Ledger:
         self._running: dict[TaskRef, None] = {}
         self._in_vain: dict[TaskRef, None] = {}  # those of _running whose result nobody would use
         self._open: dict[TaskKind, dict[TaskRef, None]] = {kind: {} for kind in TaskKind}
+        self._asked_for: dict[TaskRef, None] = {}  # those of _open that someone asked for
 
     def open(
         self,
@@ -121,6 +122,8 @@ class Ledger:
         if requested and ref.kind in _ASKED_ANEW:
             task.earlier = len(task.attempts)
         self._open[ref.kind][ref] = None
+        if requested:
+            self._asked_for[ref] = None
         running = task.running()
         if running is None:
             self._waiting[ref] = None
@@ -183,6 +186,7 @@ class Ledger:
         task.sealed = orjson.dumps(_document(task))
         self._waiting.pop(task.ref, None)
         self._open[task.ref.kind].pop(task.ref, None)
+        self._asked_for.pop(task.ref, None)
         if task.running() is None:
             self._running.pop(task.ref, None)
         else:
@@ -191,6 +195,10 @@ class Ledger:
     def running(self) -> Iterator[Task]:
         """Yield the tasks that have a running attempt, whatever has become of the task, oldest attempt first."""
         return (self.tasks[ref] for ref in list(self._running))
+
+    def doubtful(self) -> Iterator[Task]:
+        """Yield those of `running` that are in vain, or that someone asked for: a few, however many run."""
+        return (self.tasks[ref] for ref in {**self._in_vain, **self._asked_for} if ref in self._running)
 
     def in_vain(self, task: Task) -> bool:
         """Return whether nobody would use the running attempt's result: another one was taken, or asked for."""
@@ -207,6 +215,10 @@ class Ledger:
     def open_tasks(self, kind: TaskKind) -> Iterator[Task]:
         """Yield the tasks of a kind that have not ended."""
         return (self.tasks[ref] for ref in self._open[kind])
+
+    def asked_for(self) -> Iterator[Task]:
+        """Yield the tasks that someone asked for and that have not ended."""
+        return (self.tasks[ref] for ref in self._asked_for)
 
     def all_open(self) -> Iterator[Task]:
         """Yield all tasks that have not ended."""
@@ -256,6 +268,8 @@ class Ledger:
                 task.sealed = orjson.dumps(entry)
             else:
                 ledger._open[ref.kind][ref] = None
+                if task.requested:
+                    ledger._asked_for[ref] = None
                 if running is None:
                     ledger._waiting[ref] = None
             if running is not None:

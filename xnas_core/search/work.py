@@ -37,7 +37,7 @@ def unwanted(engine: Engine) -> list[str]:
     ledger, limit = engine.ledger, engine.spec.limits.max_evaluations
     if engine.stopped is None and (limit is None or len(engine.candidates) <= limit):
         # Then only what the ledger itself knows can be unwanted, and a retry.
-        tasks = (t for t in ledger.running() if ledger.in_vain(t) or (t.requested and not wanted(engine, t)))
+        tasks = (t for t in ledger.doubtful() if ledger.in_vain(t) or not wanted(engine, t))
     else:
         tasks = (t for t in ledger.running() if ledger.in_vain(t) or not wanted(engine, t))
     return [attempt.task_id for task in tasks if (attempt := task.running()) is not None]
@@ -115,5 +115,5 @@ def make_progress(engine: Engine) -> SearchProgress:
         finalised=ended[TaskKind.FINALISE],
         confirming=len(late[TaskKind.CONFIRM]),
         confirmed=ended[TaskKind.CONFIRM],
-        requested=sum(task.requested for task in engine.ledger.all_open()),
+        requested=sum(True for _ in engine.ledger.asked_for()),
     )
