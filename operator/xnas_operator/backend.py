@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
 
 from xnas_core.artifacts.store import ObjectStore
@@ -23,7 +22,7 @@ from xnas_core.service.errors import (
     NotFoundError,
     UnavailableError,
 )
-from xnas_core.service.interface import ArtifactContent, Caller, Manifest, ManifestPage
+from xnas_core.service.interface import Caller, Manifest, ManifestPage
 from xnas_core.service.values import SearchMoment
 from xnas_core.tasks import TaskKind
 from xnas_operator import kube as k8s
@@ -139,19 +138,16 @@ class ClusterBackend:
                 continue
             yield moment
 
-    async def artifact(self, namespace: str, name: str, key: str) -> ArtifactContent:
+    async def artifact(self, namespace: str, name: str, key: str) -> AsyncGenerator[bytes, None]:
         """See SearchBackend.artifact."""
         controller = await self._controller(namespace, name)
         store = self._store(controller.identity.root)
         try:
-            data = await asyncio.to_thread(store.get, key)
+            blocks = await asyncio.to_thread(store.open, key)
         except KeyError as error:
             raise NotFoundError(f"the search {namespace}/{name} has no object {key}") from error
 
-        async def chunks() -> AsyncIterator[bytes]:
-            yield data
-
-        return ArtifactContent(len(data), hashlib.sha256(data).hexdigest(), chunks())
+        return _chunks(blocks)
 
     async def request_task(
         self, namespace: str, name: str, candidate: str, kind: TaskKind, parameters: Manifest, caller: Caller
@@ -189,6 +185,17 @@ class ClusterBackend:
             why = f"can't be read at the moment: {met.message}" if met is not None else "is being read; try again"
             raise UnavailableError(f"the search {namespace}/{name} {why}")
         return controller
+
+
+async def _chunks(blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield what a store's generator yields, read in threads, a block at a time."""
+    try:
+        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            yield block
+    finally:
+        # A thread may still be in it where the reader has left: then it ends with the last reference to it.
+        with contextlib.suppress(ValueError):
+            blocks.close()
 
 
 def _place(item: Manifest) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from xnas_core.artifacts import keys
@@ -69,6 +69,11 @@ class MeasuredStore:
         """See ObjectStore.get."""
         with self._timed("get"):
             return self._store.get(key)
+
+    def open(self, key: str) -> Generator[bytes]:
+        """See ObjectStore.open; the time until the first block can be read."""
+        with self._timed("get"):
+            return self._store.open(key)
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import threading
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -194,6 +196,53 @@ async def test_an_outage_of_the_store_takes_nothing_back(place: _Place) -> None:
         store.fault = None
         while (moment := await anext(moments)).finished < 4:
             assert moment.finished == 3
+
+
+class _Large(MemoryStore):
+    """Holds an object of 64 MiB that was never anywhere as a whole."""
+
+    read = 0
+    closed = False
+    loop_thread = 0
+
+    def open(self, key: str) -> Generator[bytes]:
+        if not key.endswith(keys.CHECKPOINT):
+            return super().open(key)
+        return self._blocks()
+
+    def _blocks(self) -> Generator[bytes]:
+        try:
+            for _ in range(256):
+                assert threading.get_ident() != self.loop_thread, "a store blocks"
+                self.read += 1
+                yield bytes(256 * 1024)
+        finally:
+            self.closed = True
+
+
+async def test_an_object_is_read_in_blocks_as_they_are_asked_for(place: _Place) -> None:
+    store = _Large()
+    store.loop_thread = threading.get_ident()
+    await place.stop()
+    await place.start(store=lambda _root: store)
+    place.backend = ClusterBackend(
+        place.plant.kube, place.plant.searches, lambda _root: store, place.backend._authorizer
+    )
+    await place.backend.create(_manifest(), ANN)
+    await until(lambda: place.plant.searches.find(A, "one") is not None)
+    content = await place.backend.artifact(A, "one", "candidates/c0/evaluate-1/" + keys.CHECKPOINT)
+    tracemalloc.start()
+    try:
+        for _ in range(200):
+            await anext(content)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert store.read == 200
+    await content.aclose()
+    assert store.closed
+    with pytest.raises(NotFoundError):
+        await place.backend.artifact(A, "one", "candidates/c0/evaluate-1/absent")
 
 
 async def test_while_the_journal_cannot_be_read_it_is_not_said_that_a_search_has_not_begun(

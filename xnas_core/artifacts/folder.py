@@ -10,13 +10,15 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from xnas_core.artifacts.keys import check_key
 from xnas_core.errors import StoreError
 
 _TEMPORARY = ".tmp-"
+_BLOCK_BYTES = 256 * 1024
 
 
 class FolderStore:
@@ -73,6 +75,19 @@ class FolderStore:
         except OSError as error:
             raise _store_error("read", path, error) from error
 
+    def open(self, key: str) -> Generator[bytes]:
+        """See ObjectStore.open."""
+        path = self.path(key)
+        try:
+            if path.is_dir():
+                raise KeyError(key)
+            file = path.open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            raise KeyError(key) from None
+        except OSError as error:
+            raise _store_error("read", path, error) from error
+        return _blocks(file, path)
+
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
         return self.path(key).is_file()
@@ -123,6 +138,12 @@ def _make_folders(folder: Path, root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:
         _sync_folder(made.parent)
+
+
+def _blocks(file: BinaryIO, path: Path) -> Generator[bytes]:
+    with file, _explained("read", path):
+        while block := file.read(_BLOCK_BYTES):
+            yield block
 
 
 def _sync_folder(folder: Path) -> None:

@@ -80,10 +80,10 @@ def get(transport: Transport, url: str) -> bytes | None:
     return answer.content
 
 
-def stream(transport: Transport, url: str) -> Iterator[bytes] | None:
-    """Return an iterator over the object's blocks, in order, or None if there is no object.
+def stream(transport: Transport, url: str) -> Generator[bytes] | None:
+    """Return a generator over the object's blocks, in order, or None if there is no object.
 
-    Nothing is repeated once blocks arrive: the iterator raises StoreError where the object breaks off.
+    Nothing is repeated once blocks arrive: the generator raises StoreError where the object breaks off.
 
     Raises:
         AccessRefusedError, StoreError: see `put`.

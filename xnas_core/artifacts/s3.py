@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from xml.etree.ElementTree import ParseError
 
@@ -81,6 +81,13 @@ class S3Store:
             raise KeyError(key)
         return data
 
+    def open(self, key: str) -> Generator[bytes]:
+        """See ObjectStore.open."""
+        found = presigned.stream(self._transport, self._signer.sign("GET", key))
+        if found is None:
+            raise KeyError(key)
+        return found
+
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
         return self._size(key) is not None
@@ -115,20 +122,6 @@ class S3Store:
             # Absent, or the bucket is: this raises for the latter.
             data = presigned.get(self._transport, self._signer.sign("GET", key))
             found = None if data is None else len(data)
-        return found
-
-    def open(self, key: str) -> Iterator[bytes]:
-        """Return an iterator over an object's blocks (256 KiB at most), for objects that are too large for memory.
-
-        The iterator raises StoreError where the object breaks off; nothing is repeated then.
-
-        Raises:
-            KeyError: there is no such object.
-            StoreError: the store could not.
-        """
-        found = presigned.stream(self._transport, self._signer.sign("GET", key))
-        if found is None:
-            raise KeyError(key)
         return found
 
     def delete_many(self, keys: Iterable[str]) -> None:

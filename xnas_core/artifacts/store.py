@@ -1,4 +1,4 @@
-"""The store protocol: named objects, created once, read whole.
+"""The store protocol: named objects, created once, read whole or in blocks.
 
 One behavioural contract (xnas_core.testing.store_contract) runs over every implementation.
 Methods are synchronous, safe to call from any thread, and end within the store's own deadline.
@@ -6,7 +6,7 @@ Methods are synchronous, safe to call from any thread, and end within the store'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 
@@ -33,6 +33,17 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """Return the object's content.
+
+        Raises:
+            KeyError: there is no such object.
+            StoreError: the store could not.
+        """
+        ...
+
+    def open(self, key: str) -> Generator[bytes]:
+        """Return the object's content in blocks of 256 KiB at most, for what is too large for memory. Close it.
+
+        Nothing is repeated once blocks arrive: the generator raises StoreError where the object breaks off.
 
         Raises:
             KeyError: there is no such object.

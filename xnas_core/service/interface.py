@@ -6,7 +6,7 @@ charge (another replica is) raises UnavailableError. `xnas_core.testing.backend_
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -60,15 +60,6 @@ class ManifestPage:
 
     manifests: tuple[Manifest, ...]
     next_token: str = ""
-
-
-@dataclass(frozen=True)
-class ArtifactContent:
-    """An object that is being read. `chunks` may be of any size; the service cuts them to messages."""
-
-    size: int
-    sha256: str
-    chunks: AsyncIterator[bytes]
 
 
 class SearchBackend(Protocol):
@@ -150,8 +141,11 @@ class SearchBackend(Protocol):
         """
         ...
 
-    async def artifact(self, namespace: str, name: str, key: str) -> ArtifactContent:
+    async def artifact(self, namespace: str, name: str, key: str) -> AsyncGenerator[bytes, None]:
         """Return an object below the search's root; the key is valid, and an artifact or one of the tables.
+
+        Its content comes in chunks of any size, read as they are asked for: an object may be larger than memory. The
+        service cuts them to messages, checks them, and closes the generator, which may raise StoreError.
 
         Raises:
             NotFoundError: there is no such object.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from xnas_core.search.view import SearchView
 from xnas_core.service import resources, tokens
 from xnas_core.service.errors import AlreadyExistsError, ChangedMeanwhileError, NotBegunError, NotFoundError
 from xnas_core.service.feed import EngineFeed
-from xnas_core.service.interface import ArtifactContent, Caller, Manifest, ManifestPage
+from xnas_core.service.interface import Caller, Manifest, ManifestPage
 from xnas_core.service.values import SearchMoment
 from xnas_core.tasks import TaskKind
 from xnas_core.testing.growing_search import GrowingSearch
@@ -163,18 +162,18 @@ class MemoryBackend:
         async for moment in self._held(namespace, name).feed.watch():
             yield moment
 
-    async def artifact(self, namespace: str, name: str, key: str) -> ArtifactContent:
+    async def artifact(self, namespace: str, name: str, key: str) -> AsyncGenerator[bytes, None]:
         """See SearchBackend.artifact."""
         try:
-            data = self._held(namespace, name).store.get(key)
+            blocks = self._held(namespace, name).store.open(key)
         except KeyError:
             raise NotFoundError(f"{key} is not in the store of {name!r}") from None
 
-        async def chunks() -> AsyncIterator[bytes]:
-            for start in range(0, len(data), 1000):
-                yield data[start : start + 1000]
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            for block in blocks:
+                yield block
 
-        return ArtifactContent(len(data), hashlib.sha256(data).hexdigest(), chunks())
+        return chunks()
 
     async def request_task(
         self, namespace: str, name: str, candidate: str, kind: TaskKind, parameters: Manifest, caller: Caller

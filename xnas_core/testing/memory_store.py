@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -62,6 +62,11 @@ class MemoryStore:
     def get(self, key: str) -> bytes:
         """See ObjectStore.get."""
         return self.objects[check_key(key)]
+
+    def open(self, key: str) -> Generator[bytes]:
+        """See ObjectStore.open. Blocks are small, so that tests have several."""
+        data = self.get(key)
+        return (data[start : start + 1000] for start in range(0, len(data), 1000))
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""

@@ -61,6 +61,26 @@ class StoreContract:
         with pytest.raises(KeyError):
             store.get("nothing/here")
 
+    def test_open(self, store: ObjectStore) -> None:
+        """The content in blocks, the object's own also when it is empty; a reader may leave early."""
+        large = bytes(range(256)) * 4000
+        store.put("large", large)
+        store.put("empty", b"")
+        blocks = list(store.open("large"))
+        assert b"".join(blocks) == large
+        assert max(map(len, blocks)) <= 256 * 1024
+        assert list(store.open("empty")) == []
+        left = store.open("large")
+        next(left)
+        left.close()
+
+    def test_open_of_what_is_no_object(self, store: ObjectStore) -> None:
+        """A KeyError at once, before anything is read."""
+        store.put("folder/object", b"x")
+        for key in ("nothing/here", "folder"):
+            with pytest.raises(KeyError):
+                store.open(key)
+
     def test_exists(self, store: ObjectStore) -> None:
         """`exists` tells objects from their folders."""
         store.put("folder/object", b"x")
