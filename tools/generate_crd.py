@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 from xnas_core.api.base import Model
 from xnas_core.api.change import is_mutable
 from xnas_core.api.crd import custom_resource_definition
+from xnas_core.api.declared import Parameter
+from xnas_core.api.explainer_parameters import EXPLAINER_PARAMETERS
 from xnas_core.api.metric_parameters import METRIC_PARAMETERS
 from xnas_core.api.model_tree import aliases, as_model, bare, item
 from xnas_core.api.resource import ArchitectureSearch
@@ -53,7 +55,7 @@ def reference_text() -> str:
     for path, model, schema in _models(ArchitectureSearch, structural_schema(ArchitectureSearch), ""):
         if path:
             sections.append(_section(path, model, schema))
-    sections += [_metrics(), _rules()]
+    sections += [_metrics(), _explainers(), _rules()]
     return "\n".join(sections)
 
 
@@ -164,12 +166,29 @@ def _metrics() -> str:
         lines.append(f"| `{metric.name}` | {metric.direction.value} | {metric.unit} | {known} | {metric.description} |")
     lines += ["", "Parameters, by metric; the others take none:", ""]
     lines += ["| metric | parameter | allowed | default | meaning |", "|---|---|---|---|---|"]
-    for name, parameters in METRIC_PARAMETERS.items():
-        for parameter, about in parameters.items():
-            default = f"`{about.default:g}`" if isinstance(about.default, float) else f"`{about.default}`"
-            shown = default if about.default not in ("", ()) else ""
-            lines.append(f"| `{name}` | `{parameter}` | {about.allowed} | {shown} | {about.description} |")
+    lines += _parameters(METRIC_PARAMETERS)
     return "\n".join([*lines, ""])
+
+
+def _explainers() -> str:
+    lines = [
+        "## Explainers",
+        "",
+        "`explanations.methods` and metrics that judge an explainer name these, or a plug-in, whose parameters "
+        "are its own. [What each can tell](../explainers.md). Parameters, given in `explainers`:",
+        "",
+    ]
+    lines += ["| explainer | parameter | allowed | default | meaning |", "|---|---|---|---|---|"]
+    lines += _parameters(EXPLAINER_PARAMETERS)
+    return "\n".join([*lines, ""])
+
+
+def _parameters(declared: Mapping[str, Mapping[str, Parameter]]) -> Iterator[str]:
+    for owner, parameters in declared.items():
+        for name, about in parameters.items():
+            default = f"`{about.default:g}`" if isinstance(about.default, float) else f"`{about.default}`"
+            shown = default if about.default not in ("", (), None) else ""
+            yield f"| `{owner}` | `{name}` | {about.allowed} | {shown} | {about.description} |"
 
 
 def _rules() -> str:

@@ -122,7 +122,7 @@ METRICS: Mapping[str, Metric] = dict(
             "randomization_sanity",
             _DOWN,
             1.0,
-            "Rank correlation of attributions before and after the weights are randomised (Adebayo et al. 2018).",
+            "Size of the rank correlation of attributions before and after randomising weights (Adebayo et al. 2018).",
         ),
         _asked(
             "expected_calibration_error",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from xnas_core.api.spec import ExplanationScope, ExplanationsSpec
+from xnas_core.api.base import ParameterValue
+from xnas_core.api.explainer_parameters import by_name, merged
+from xnas_core.api.explaining import ExplanationScope
+from xnas_core.api.spec import ArchitectureSearchSpec
+from xnas_core.api.task_parameters import ExplainParameters, read_parameters
 from xnas_core.errors import InvalidInputError
 from xnas_core.tasks import TaskKind, TaskResult
 from xnas_evaluator.context import TaskContext
@@ -19,12 +24,27 @@ from xnas_evaluator.timings import Timings
 from xnas_evaluator.training.settings import arithmetic, prepare
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be explained.
+
+    Attributes:
+        methods: names of explainers.
+        samples_per_class: validation samples of each class.
+        parameters: of the explainers that have any, by name.
+    """
+
+    methods: Sequence[str]
+    samples_per_class: int
+    parameters: Mapping[str, Mapping[str, ParameterValue]]
+
+
 def finalise(context: TaskContext) -> TaskResult:
     """Load the trained network of `assignment.source_attempt`; score and explain it.
 
     `finalise` scores the test split (`test_accuracy`, `test_loss`) and explains as the spec says. `explain` never
-    looks at the test split, as it may be asked for while the search still selects; its parameters `methods` and
-    `samplesPerClass` take the place of the spec's. Both diagnose the network on the validation and training splits
+    looks at the test split, as it may be asked for while the search still selects; its parameters (`ExplainParameters`)
+    take the place of the spec's. Both diagnose the network on the validation and training splits
     (`diagnosis.make`) wherever something is explained.
 
     Raises:
@@ -39,7 +59,7 @@ def finalise(context: TaskContext) -> TaskResult:
     assignment, spec = context.assignment, context.spec
     if spec.dataset is None:
         raise InvalidInputError("a candidate can be explained only where there is a data set; the search has none")
-    wanted = _wanted(assignment.kind, spec.explanations, assignment.parameters)
+    wanted = _wanted(assignment.kind, spec, assignment.parameters)
     prepare(context.device, context.threads)
     numbers = arithmetic(context.device, spec.training.precision)
     with timings.part("data_seconds"):
@@ -57,7 +77,7 @@ def finalise(context: TaskContext) -> TaskResult:
         errors |= {"test_accuracy": scores.accuracy_error, "test_loss": scores.loss_error}
     made, diagnosed = Made(), Diagnosed()
     if wanted is not None:
-        made = make(context, network, data, wanted.methods, wanted.samples_per_class)
+        made = make(context, network, data, wanted.methods, wanted.samples_per_class, wanted.parameters)
         diagnosed = diagnose(context, network, data, numbers)
     return assignment.result(
         metrics | made.metrics | diagnosed.metrics,
@@ -68,16 +88,18 @@ def finalise(context: TaskContext) -> TaskResult:
     )
 
 
-def _wanted(kind: TaskKind, spec: ExplanationsSpec, parameters: Mapping[str, Any]) -> ExplanationsSpec | None:
+def _wanted(kind: TaskKind, spec: ArchitectureSearchSpec, parameters: Mapping[str, Any]) -> Wanted | None:
     """Return what to explain, or None."""
+    given, explainers = spec.explanations, by_name(spec.explainers)
     if kind is TaskKind.FINALISE:
-        return None if spec.scope is ExplanationScope.NONE else spec
+        if given.scope is ExplanationScope.NONE:
+            return None
+        return Wanted(given.methods, given.samples_per_class, explainers)
     if kind is not TaskKind.EXPLAIN:
         raise InvalidInputError(f"finalise can't do a task of the kind {kind.value!r}")
-    known = {"methods", "samplesPerClass"}
-    if unknown := sorted(set(parameters) - known):
-        raise InvalidInputError(f"explain has no parameter {unknown[0]!r} (known: {', '.join(sorted(known))})")
-    try:
-        return ExplanationsSpec.model_validate(spec.to_document() | dict(parameters), strict=False)
-    except ValueError as error:
-        raise InvalidInputError(f"the parameters of explain are wrong: {error}") from error
+    asked = read_parameters("explain", ExplainParameters, parameters)
+    return Wanted(
+        asked.methods or given.methods,
+        asked.samples_per_class or given.samples_per_class,
+        merged(explainers, by_name(asked.explainers or ())),
+    )

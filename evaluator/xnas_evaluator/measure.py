@@ -23,7 +23,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from xnas_core.api.spec import ArchitectureSearchSpec, ExplanationScope
+from xnas_core.api.explainer_parameters import by_name
+from xnas_core.api.explaining import ExplanationScope
+from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.errors import InvalidInputError
 from xnas_core.graph import Graph
 from xnas_core.tasks import Artifact, Assignment, TaskKind
@@ -206,17 +208,17 @@ def _explain_seconds(context: DiscardingContext, network: Any, data: Any, number
 
     part = DevicePart(data.test.images[:FEW], data.test.labels[:FEW])
     test = _timed(lambda: score(network, part, data, numbers)) / len(part) * len(data.test)
-    wanted = context.spec.explanations
+    wanted, given = context.spec.explanations, by_name(context.spec.explainers)
     if wanted.scope is ExplanationScope.NONE:
         return test
     # Measured the second time: the first one imports Captum and matplotlib, once for each worker. Where that is little
     # beside the work itself, the first method is not done again.
     first, others = wanted.methods[:1], wanted.methods[1:]
-    seconds = _timed(lambda: make(context, network, data, first, 1))
+    seconds = _timed(lambda: make(context, network, data, first, 1, given))
     if seconds < 2 * ENOUGH_SECONDS:
         seconds, others = 0.0, wanted.methods
     if others:
-        seconds += _timed(lambda: make(context, network, data, others, 1))
+        seconds += _timed(lambda: make(context, network, data, others, 1, given))
     return test + seconds * wanted.samples_per_class + _diagnosis_seconds(context, network, data, numbers)
 
 

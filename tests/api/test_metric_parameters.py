@@ -52,7 +52,7 @@ def test_settings_have_defaults_and_what_was_given() -> None:
     ("metric", "parameters", "says"),
     [
         ("accuracy", {"top": 5}, "accuracy takes no parameters; remove 'top'"),
-        ("sparsity", {"samples": 5}, r"no parameter 'samples' \(known: method, samplesPerClass, seed\)"),
+        ("sparsity", {"samples": 5}, r"'samples'; did you mean 'samplesPerClass'\? \(known: method, samplesPerClass,"),
         ("sparsity", {"samplesPerClass": 0}, "whole number 1 to 1,000"),
         ("sparsity", {"samplesPerClass": True}, "whole number 1 to 1,000"),
         ("sparsity", {"samplesPerClass": 2.0}, "whole number 1 to 1,000"),

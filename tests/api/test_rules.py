@@ -167,6 +167,11 @@ EXAMPLES: list[tuple[str, list[Change], list[Change]]] = [
         [{"algorithm": {"weights": [0, 0]}}],
     ),
     (
+        "two of explainers have the same name",
+        [{"explainers": [{"name": "saliency"}, {"name": "gradCam", "parameters": {"layer": "stage1"}}]}],
+        [{"explainers": [{"name": "saliency"}, {"name": "saliency", "parameters": {"budgetMiB": 64}}]}],
+    ),
+    (
         "method is named twice",
         [{"explanations": {"methods": ["saliency", "gradCam"]}}],
         [{"explanations": {"methods": ["saliency", "saliency"]}}],

@@ -90,7 +90,8 @@ def plug_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         for c in (Fails, NeverApplies, Returns, BadShape, NotANumber, BadDeltas, BadParameters, BadLayers, Deltas)
     }
     original = plugins.load
-    monkeypatch.setattr("xnas_evaluator.explain.make.load", lambda kind, name: known.get(name) or original(kind, name))
+    place = "xnas_evaluator.explain.configured.load"
+    monkeypatch.setattr(place, lambda kind, name: known.get(name) or original(kind, name))
 
 
 def _finalise(trained: TrainedFolder, *methods: str, attempt: int = 9, **explanations: Any) -> TaskResult:

@@ -18,9 +18,9 @@ from tests.objectives.measure_subjects import data, measurement, network
 from xnas_core.errors import InvalidInputError
 from xnas_core.plugins import PluginKind, load, names
 from xnas_core.tasks import derived_seed
+from xnas_evaluator.explain import configured as configuring
 from xnas_evaluator.explain.base import Explanation, NotApplicableError
 from xnas_evaluator.networks.build import build, initialise
-from xnas_evaluator.objectives import shared as sharing
 from xnas_evaluator.objectives.attributions import Perturbations, gini, over_channels, rank_correlations
 from xnas_evaluator.objectives.estimates import Estimate
 from xnas_evaluator.objectives.interface import Measurement
@@ -148,7 +148,7 @@ def test_sanity_compares_with_the_same_network_of_other_weights(method: str, tmp
         seed = derived_seed(view.task.spec.seed, "measure", 0, method)
         found = load(PluginKind.EXPLAINER, method)().explain(other.eval(), samples.images, samples.targets, seed)
         rows.append([
-            _rho(a, b, signed=False) for a, b in zip(explanation.attributions, found.attributions, strict=True)
+            abs(_rho(a, b, signed=False)) for a, b in zip(explanation.attributions, found.attributions, strict=True)
         ])  # fmt: skip
     _same(_measure("randomization_sanity", view), [(a + b) / 2 for a, b in zip(*rows, strict=True)])
 
@@ -158,7 +158,7 @@ def test_a_picture_of_the_image_itself_fails_the_sanity_check(tmp_path: Path, mo
         def explain(self, _network: object, inputs: Tensor, *_: object) -> Explanation:
             return Explanation(inputs.detach().clone())
 
-    monkeypatch.setattr(sharing, "load", lambda _kind, _name: Edges)
+    monkeypatch.setattr(configuring, "load", lambda _kind, _name: Edges)
     assert _measure("randomization_sanity", _view(tmp_path, "trained", method="saliency")).value == pytest.approx(1)
 
 
@@ -364,7 +364,7 @@ def test_a_method_that_is_not_applicable_gives_no_attributions(tmp_path: Path, m
         def explain(self, *_: object) -> Explanation:
             raise NotApplicableError("there is nothing to see here")
 
-    monkeypatch.setattr(sharing, "load", lambda _kind, _name: Never)
+    monkeypatch.setattr(configuring, "load", lambda _kind, _name: Never)
     with pytest.raises(NotApplicableError):
         _measure("sparsity", _view(tmp_path, "random"))
 
@@ -375,7 +375,7 @@ def test_what_is_no_attribution_is_refused(wrong: Tensor, tmp_path: Path, monkey
         def explain(self, *_: object) -> Explanation:
             return Explanation(wrong)
 
-    monkeypatch.setattr(sharing, "load", lambda _kind, _name: Wrong)
+    monkeypatch.setattr(configuring, "load", lambda _kind, _name: Wrong)
     with pytest.raises(InvalidInputError, match="gave attributions"):
         _measure("sparsity", _view(tmp_path, "random"))
 

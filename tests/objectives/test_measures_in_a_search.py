@@ -14,6 +14,8 @@ from xnas_core.errors import InvalidInputError, UnknownNameError
 from xnas_core.objectives import METRICS, always_recorded
 from xnas_core.plugins import PluginKind, load
 from xnas_evaluator.evaluate import evaluate
+from xnas_evaluator.explain.configured import configured
+from xnas_evaluator.explain.integrated_gradients import IntegratedGradientsExplainer
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.objectives import shared as sharing
 from xnas_evaluator.objectives import validation
@@ -116,13 +118,13 @@ def test_one_measure_with_several_parameters_and_equal_ones_once(
 
 def test_one_explanation_serves_all_measures_of_an_explainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    original = sharing.explain
+    original = configured
 
-    def noted(method: str, *others: Any) -> Any:
+    def noted(method: str, parameters: Any) -> Any:
         made.append(method)
-        return original(method, *others)
+        return original(method, parameters)
 
-    monkeypatch.setattr(sharing, "explain", noted)
+    monkeypatch.setattr(sharing, "configured", noted)
     metrics = [
         {"name": "sparsity"},
         {"name": "completeness_error"},
@@ -248,3 +250,45 @@ def test_what_comes_later_measures_introspectability_as_it_was_recorded() -> Non
     assert recorded_introspectability(spec) == plan(spec).introspectability
     assert recorded_introspectability(spec).layers == "all"
     assert recorded_introspectability(small_spec(objectives=objectives)) == IntrospectabilitySettings()
+
+
+JUDGES = ("infidelity", "max_sensitivity", "sparsity", "completeness_error", "randomization_sanity")
+
+
+def test_every_measure_of_an_explainer_uses_the_searchs_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[dict[str, Any]] = []
+    original = IntegratedGradientsExplainer.explain
+
+    def noted(self: Any, *others: Any) -> Any:
+        used.append({"steps": self.n_steps, "baseline": self.baseline})
+        return original(self, *others)
+
+    monkeypatch.setattr(IntegratedGradientsExplainer, "explain", noted)
+    wanted = {"steps": 3, "baseline": 0.5}
+    small = {"samplesPerClass": 1}
+    metrics: list[dict[str, Any]] = [{"name": name, "parameters": small} for name in JUDGES]
+    metrics.append({"name": "explainer_agreement", "parameters": {**small, "second": "saliency"}})
+    explainers = [{"name": "integratedGradients", "parameters": wanted}]
+    ours, _ = _measured(tmp_path, metrics=metrics, explainers=explainers)
+    # One is shared; each perturbed copy of max_sensitivity and the random network have one of their own.
+    assert len(used) == 1 + 1 + 10 + 1
+    assert used == [wanted] * len(used)
+    used.clear()
+    plain, _ = _measured(tmp_path, metrics=metrics)
+    assert {call["steps"] for call in used} == {50}
+    for name in (*JUDGES, "explainer_agreement"):
+        assert ours.metrics[name] != plain.metrics[name], name
+
+
+@pytest.mark.parametrize(
+    ("explainer", "says"),
+    [
+        ({"name": "occlusion", "parameters": {"window": 0}}, "occlusion: window is 0, but must be a whole number 1 to"),
+        ({"name": "saliency", "parameters": {"steps": 3}}, "saliency has no parameter 'steps'"),
+    ],
+)
+def test_a_wrong_parameter_of_an_explainer_is_found_before_training(explainer: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says):
+        plan(small_spec(explainers=[explainer]))

@@ -49,6 +49,10 @@ def _proposals(engine: Engine) -> list[Any]:
     return [(c.number, c.id, c.parents, c.operators) for c in engine.candidates]
 
 
+def _given(explainer: str, **parameters: Any) -> dict[str, Any]:
+    return {"explainers": [{"name": explainer, "parameters": parameters}]}
+
+
 def _off_front(engine: Engine) -> str:
     return next(c.id for c in engine.candidates if c.number not in engine.archive.keys and c.artifacts)
 
@@ -62,7 +66,13 @@ def _off_front(engine: Engine) -> str:
         (TaskKind.EXPLAIN, {"methods": ["gradcam"]}, 'no explainer "gradcam"; did you mean "gradCam"'),
         (TaskKind.EXPLAIN, {"methods": []}, "methods is wrong"),
         (TaskKind.EXPLAIN, {"samplesPerClass": 0}, "samplesPerClass is wrong"),
-        (TaskKind.EXPLAIN, {"samples": 1}, "explain has no parameter 'samples' (known: methods, samplesPerClass)"),
+        (TaskKind.EXPLAIN, {"samples": 1}, "no parameter 'samples' (known: methods, explainers, samplesPerClass)"),
+        (TaskKind.EXPLAIN, _given("gradCam", preferedSide=8), "did you mean 'preferredSide'"),
+        (TaskKind.EXPLAIN, _given("gradCam", preferredSide=1), "preferredSide is 1, but must be a whole number 2 to"),
+        (TaskKind.EXPLAIN, _given("gradcam"), 'no explainer "gradcam"; did you mean "gradCam"'),
+        (TaskKind.EXPLAIN, _given("saliency", budgetMiB=8), "parameters of saliency, which is not asked for"),
+        (TaskKind.EXPLAIN, {"explainers": [{"name": "gradCam"}, {"name": "gradCam"}]}, "in explainers twice"),
+        (TaskKind.EXPLAIN, {"explainers": [{"parameters": {}}]}, "explainers[0].name is wrong"),
         (TaskKind.REFINE, {}, "pairs is wrong"),
         (TaskKind.REFINE, {"pairs": [{"classes": [1.5, 2]}]}, "pairs[0].classes[0] is wrong"),
         (TaskKind.REFINE, {"pairs": [{"classes": ["cat", "three"]}]}, 'no class "cat"'),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from xnas_core.api.suggest import nearest
 from xnas_core.errors import InvalidInputError
 
 
@@ -93,6 +94,22 @@ class Settings:
         return tuple(self._values[name])
 
 
+class UnknownParameterError(InvalidInputError):
+    """A parameter that its owner does not have; the sentence says which one was probably meant.
+
+    Attributes:
+        parameter: its name.
+        known: those that there are.
+    """
+
+    def __init__(self, owner: str, parameter: str, known: Collection[str]) -> None:
+        self.parameter, self.known = parameter, tuple(known)
+        meant = nearest(parameter, known)
+        hint = f"; did you mean {meant!r}?" if meant else ""
+        sentence = f"{owner} has no parameter {parameter!r}{hint} (known: {', '.join(known)})"
+        super().__init__(sentence if known else f"{owner} takes no parameters; remove {parameter!r}")
+
+
 def read(owner: str, known: Mapping[str, Parameter], parameters: Mapping[str, Any]) -> Settings:
     """Return settings.
 
@@ -105,10 +122,8 @@ def read(owner: str, known: Mapping[str, Parameter], parameters: Mapping[str, An
         InvalidInputError: an unknown parameter, or a value that is not allowed; the message says what is.
     """
     for name, value in parameters.items():
-        if not known:
-            raise InvalidInputError(f"{owner} takes no parameters; remove {name!r}")
         if name not in known:
-            raise InvalidInputError(f"{owner} has no parameter {name!r} (known: {', '.join(known)})")
+            raise UnknownParameterError(owner, name, known)
         if (wrong := known[name].wrong(value)) is not None:
             raise InvalidInputError(f"{owner}: {name} is {value!r}, but {wrong}")
     return Settings({name: parameters.get(name, about.default) for name, about in known.items()})

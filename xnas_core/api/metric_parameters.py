@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from xnas_core.api.declared import Kind, Parameter, Settings, choice, number, read, whole
@@ -22,6 +22,16 @@ def read_parameters(metric: str, parameters: Mapping[str, Any]) -> Settings:
         InvalidInputError: an unknown parameter, or a value that is not allowed; the message says what is.
     """
     return read(metric, METRIC_PARAMETERS.get(metric, {}), parameters)
+
+
+def judged(measured: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Return the explainers that metrics judge, given each metric's name and parameters."""
+    return [
+        str(parameters.get(name, about.default))
+        for metric, parameters in measured
+        for name, about in METRIC_PARAMETERS.get(metric, {}).items()
+        if about.kind is Kind.EXPLAINER
+    ]
 
 
 def _explainer(description: str, default: str) -> Parameter:

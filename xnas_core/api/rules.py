@@ -260,6 +260,14 @@ RULES: tuple[Rule, ...] = (
         lambda algorithm: not algorithm["weights"] or any(weight > 0 for weight in algorithm["weights"]),
     ),
     Rule(
+        "spec",
+        "explainers",
+        ("explainers",),
+        "self.explainers.all(a, self.explainers.exists_one(b, a.name == b.name))",
+        "two of explainers have the same name; put all parameters of an explainer into one",
+        lambda spec: _unique([explainer["name"] for explainer in spec["explainers"]]),
+    ),
+    Rule(
         "spec.explanations",
         "methods",
         ("methods",),

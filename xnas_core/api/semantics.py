@@ -12,8 +12,9 @@ from typing import Any
 
 from xnas_core import objectives, plugins
 from xnas_core.api.benchmark_table import TableError, check_values, read_head
-from xnas_core.api.declared import Kind
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS
+from xnas_core.api.declared import Kind, Parameter, UnknownParameterError
+from xnas_core.api.explainer_parameters import EXPLAINER_PARAMETERS, contradiction, make_plug_in
+from xnas_core.api.metric_parameters import METRIC_PARAMETERS, judged
 from xnas_core.api.model_tree import DocumentPath
 from xnas_core.api.paths import resolve
 from xnas_core.api.problems import Severity
@@ -75,6 +76,7 @@ class Checker:
         self._constraints(columns)
         self._pairs()
         self._explanations()
+        self._explainers(columns)
         self._warnings()
         return self.findings
 
@@ -225,7 +227,7 @@ class Checker:
                     self.say(("objectives", index, "parameters"), message)
                 continue
             if self._measurable("objective", place, name):
-                self._parameters(("objectives", index, "parameters"), name, parameters)
+                self._parameters(("objectives", index, "parameters"), name, METRIC_PARAMETERS, parameters)
                 self._direction(index, name)
 
     def _metrics(self, columns: Collection[str] | None) -> None:
@@ -243,7 +245,7 @@ class Checker:
                 self.say(("metrics", index, "name"), message)
             if self._measurable("metric", place, name):
                 parameters = self.get("metrics", index, "parameters") or {}
-                self._parameters(("metrics", index, "parameters"), name, parameters)
+                self._parameters(("metrics", index, "parameters"), name, METRIC_PARAMETERS, parameters)
 
     def _measurable(self, what: str, place: DocumentPath, name: str) -> bool:
         """Return whether the name is a built-in metric; say so where it is not a plug-in's either."""
@@ -252,15 +254,21 @@ class Checker:
             self.say(place, *unknown_name(what, name, known))
         return name in objectives.METRICS
 
-    def _parameters(self, path: DocumentPath, metric: str, parameters: Mapping[str, Any]) -> None:
-        known = METRIC_PARAMETERS.get(metric, {})
+    def _parameters(
+        self,
+        path: DocumentPath,
+        owner: str,
+        declared: Mapping[str, Mapping[str, Parameter]],
+        parameters: Mapping[str, Any],
+    ) -> None:
+        known = declared.get(owner, {})
         for name, value in parameters.items():
             if not self.sound(*path, name):
                 continue
             if not known:
-                self.say((*path, name), f"{metric} takes no parameters; remove it")
+                self.say((*path, name), f"{owner} takes no parameters; remove it")
             elif name not in known:
-                self.say((*path, name), *unknown_name(f"{metric} parameter", name, known))
+                self.say((*path, name), *unknown_name(f"{owner} parameter", name, known))
             elif (wrong := known[name].wrong(value)) is not None:
                 self.say((*path, name), f"is {value!r}, but {wrong}")
             elif self.here and known[name].kind is Kind.EXPLAINER:
@@ -315,6 +323,54 @@ class Checker:
         for index, name in enumerate(methods or ()):
             self._known(PluginKind.EXPLAINER, "explainer", ("explanations", "methods", index), name)
 
+    def _explainers(self, columns: Collection[str] | None) -> None:
+        """Check the explainers' parameters; those of a plug-in where it is installed."""
+        trains = columns is None and self.spec.get("dataset") is not None and self.sound("explanations")
+        for index, _ in self._items("explainers"):
+            place: DocumentPath = ("explainers", index)
+            name = self.word(*place, "name")
+            if name is None:
+                continue
+            if self.here and not self._known(PluginKind.EXPLAINER, "explainer", (*place, "name"), name):
+                continue
+            parameters = self.get(*place, "parameters") or {}
+            if name in EXPLAINER_PARAMETERS:
+                self._parameters((*place, "parameters"), name, EXPLAINER_PARAMETERS, parameters)
+                self._fits(place, name, parameters)
+            elif self.here and parameters:
+                self._plug_in((*place, "parameters"), name, parameters)
+            if trains and not self._uses(name):
+                message = f"neither explanations nor a built-in metric uses {name}, only `xnas explain` may"
+                self.warn((*place, "name"), message)
+
+    def _fits(self, place: DocumentPath, explainer: str, parameters: Mapping[str, Any]) -> None:
+        if (found := contradiction(explainer, parameters)) is not None:
+            self.say((*place, "parameters", found[0]), found[1])
+        shape, window = _SHAPES.get(str(self.get("dataset", "name"))), parameters.get("window")
+        if explainer != "occlusion" or shape is None or not isinstance(window, int):
+            return
+        if window > (side := min(shape.height, shape.width)):
+            message = f"is {window}, but must be at most {side}, the side of the images in pixels"
+            self.say((*place, "parameters", "window"), message)
+
+    def _plug_in(self, path: DocumentPath, name: str, parameters: Mapping[str, Any]) -> None:
+        try:
+            make_plug_in(name, plugins.load(PluginKind.EXPLAINER, name), parameters)
+        except ImportError:
+            return  # it needs the evaluator's packages, and this may be a machine without them
+        except UnknownParameterError as error:
+            self.say((*path, error.parameter), *unknown_name(f"{name} parameter", error.parameter, error.known))
+        except InvalidInputError as error:
+            self.say(path, str(error))
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; it is the user's to know
+            self.say(path, f"the explainer {name} failed: {type(error).__name__}: {error}")
+
+    def _uses(self, explainer: str) -> bool:
+        methods = self.get("explanations", "methods") if self.get("explanations", "scope") != "none" else ()
+        items = [item for kind in ("objectives", "metrics", "constraints") for _, item in self._items(kind)]
+        given = [(str(item.get("metric", item.get("name"))), item.get("parameters")) for item in items]
+        return explainer in {*(methods or ()), *judged((m, p if isinstance(p, Mapping) else {}) for m, p in given)}
+
     def _warnings(self) -> None:
         population, most = self.get("algorithm", "populationSize"), self.get("limits", "maxEvaluations")
         evolves = self.get("algorithm", "name") != "random"
@@ -322,7 +378,7 @@ class Checker:
             message = f"{population} is more than limits.maxEvaluations ({most}): no offspring will be made"
             self.warn(("algorithm", "populationSize"), message)
         if self.spec.get("benchmark") is not None:
-            for name in ("training", "explanations", "metrics"):
+            for name in ("training", "explanations", "explainers", "metrics"):
                 if self.given.get(name) is not None and self.get(name, "scope") != "none":
                     self.warn((name,), "is ignored: a benchmark table answers, so nothing is trained or explained")
         elif self.spec.get("dataset") is None and self.given.get("metrics"):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from xnas_core.api.base import Count, MetricName, Model, Name, Parameters, Path, Probability, Seconds
+from xnas_core.api.explaining import ExplainerSpec, ExplanationsSpec
 
 
 class Direction(StrEnum):
@@ -316,29 +317,6 @@ class EvaluatorsSpec(Model):
     """Any PodTemplate fields (metadata, spec), merged over the defaults."""
 
 
-class ExplanationScope(StrEnum):
-    """Which candidates are explained."""
-
-    FRONT = "front"
-    ALL = "all"
-    NONE = "none"
-
-
-class ExplanationsSpec(Model):
-    """Attributions that are made and kept."""
-
-    methods: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=63)]], Field(max_length=16)] = [
-        "integratedGradients",
-        "gradCam",
-    ]
-    """integratedGradients, gradCam, saliency, inputXGradient, deepLift, gradientShap, guidedGradCam, occlusion,
-    layerConductance or a plug-in's name."""
-    samples_per_class: Annotated[int, Field(ge=1, le=100)] = 2
-    """Validation samples of each class, seeded."""
-    scope: ExplanationScope = ExplanationScope.FRONT
-    """front explains the final front; all explains every candidate; none explains nothing."""
-
-
 class ConfirmationSpec(Model):
     """Training the final front again: a front that is picked from noisy scores flatters itself."""
 
@@ -405,6 +383,8 @@ class ArchitectureSearchSpec(Model):
     """Pause: nothing new starts. Mutable."""
     evaluators: EvaluatorsSpec = EvaluatorsSpec()
     """The pool of evaluators."""
+    explainers: Annotated[list[ExplainerSpec], Field(max_length=16)] = []
+    """Parameters of explainers, wherever the search uses them: in explanations, and in metrics that judge one."""
     explanations: ExplanationsSpec = ExplanationsSpec()
     """Attributions that are made and kept."""
     confirmation: ConfirmationSpec | None = None

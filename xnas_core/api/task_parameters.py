@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 
 from xnas_core.api.base import Model
+from xnas_core.api.explaining import ExplainerName, ExplainerSpec
 from xnas_core.api.model_tree import aliases, dotted
 from xnas_core.api.spec import ClassPairSpec
 from xnas_core.errors import InvalidInputError
@@ -21,13 +22,10 @@ _UNION_PARTS = frozenset({"int", "constrained-int", "constrained-str", "str"})
 class ExplainParameters(Model):
     """Of `explain`: what is left out, the spec says (`explanations`)."""
 
-    methods: (
-        Annotated[
-            list[Annotated[str, StringConstraints(min_length=1, max_length=63)]], Field(min_length=1, max_length=16)
-        ]
-        | None
-    ) = None
+    methods: Annotated[list[ExplainerName], Field(min_length=1, max_length=16)] | None = None
     """Names of explainers."""
+    explainers: Annotated[list[ExplainerSpec], Field(max_length=16)] | None = None
+    """Parameters of these explainers; one that is not named here is the spec's."""
     samples_per_class: Annotated[int, Field(ge=1, le=100)] | None = None
     """Validation samples of each class, seeded."""
 

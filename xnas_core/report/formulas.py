@@ -64,7 +64,7 @@ FORMULAS: Mapping[str, tuple[str, str]] = {
         "Sundararajan, Taly and Yan 2017, proposition 1",
     ),
     "randomization_sanity": (
-        "mean over samples of Spearman’s ρ of attributions by the trained and by a randomised network",
+        "mean over samples of |ρ|, Spearman’s ρ of attributions by the trained and by a randomised network",
         "Adebayo et al. 2018",
     ),
     "expected_calibration_error": (

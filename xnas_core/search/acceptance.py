@@ -14,9 +14,9 @@ from xnas_core import __version__, objectives
 from xnas_core.api import ArchitectureSearchSpec, spec_digest
 from xnas_core.api.benchmark_table import TableError, column_ranges
 from xnas_core.api.class_pairs import resolve_pairs
-from xnas_core.api.declared import Kind
-from xnas_core.api.metric_parameters import METRIC_PARAMETERS
-from xnas_core.api.spec import Direction, ExplanationScope
+from xnas_core.api.explaining import ExplanationScope
+from xnas_core.api.metric_parameters import judged
+from xnas_core.api.spec import Direction
 from xnas_core.errors import InvalidInputError
 from xnas_core.search.events import Started
 from xnas_core.spaces.base import DataShape
@@ -120,16 +120,11 @@ def _measured(spec: ArchitectureSearchSpec) -> list[str]:
 
 def _judged(spec: ArchitectureSearchSpec) -> list[str]:
     """Return the explainers that measures judge."""
-    found = []
     given = [(item.metric_name, item.parameters) for item in spec.metrics]
     given += [(item.metric_name, item.parameters) for item in spec.objectives]
     named = objectives.spec_metrics(spec)
     given += [(c.metric, {}) for c in spec.constraints if c.metric not in named]
-    for metric, values in given:
-        for name, about in METRIC_PARAMETERS.get(metric, {}).items():
-            if about.kind is Kind.EXPLAINER:
-                found.append(str(values.get(name, about.default)))
-    return found
+    return judged(given)
 
 
 def _package_versions() -> dict[str, str]:

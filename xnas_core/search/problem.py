@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from xnas_core.api.spec import AlgorithmName, ArchitectureSearchSpec, ConstraintSpec, ExplanationScope, Mode
+from xnas_core.api.explaining import ExplanationScope
+from xnas_core.api.spec import AlgorithmName, ArchitectureSearchSpec, ConstraintSpec, Mode
 from xnas_core.objectives import METRICS, to_minimise
 from xnas_core.spaces.base import DataShape, Genes, SearchSpace
 

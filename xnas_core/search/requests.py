@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xnas_core.api.class_pairs import resolve_pairs
+from xnas_core.api.explainer_parameters import EXPLAINER_PARAMETERS, by_name, check_built_in, merged
 from xnas_core.api.spec import Checkpoints
 from xnas_core.api.suggest import unknown_name
 from xnas_core.api.task_parameters import ExplainParameters, NoParameters, RefineParameters, read_parameters
@@ -96,9 +97,7 @@ def _parameters(engine: Engine, request: TaskRequest, explainers: Collection[str
     """Return the parameters, defaults written out."""
     if request.kind is TaskKind.EXPLAIN:
         wanted = read_parameters("explain", ExplainParameters, request.parameters)
-        for method in wanted.methods or () if explainers is not None else ():
-            if method not in (explainers or ()):
-                raise InvalidInputError(unknown_name("explainer", method, explainers or ())[0])
+        _check_explainers(engine, wanted, explainers)
         return wanted.to_document()
     if request.kind is TaskKind.REFINE:
         asked = read_parameters("refine", RefineParameters, request.parameters)
@@ -106,6 +105,23 @@ def _parameters(engine: Engine, request: TaskRequest, explainers: Collection[str
             resolve_pairs(asked.pairs, engine.started.class_names)
         return asked.to_document()
     return read_parameters(request.kind.value, NoParameters, request.parameters).to_document()
+
+
+def _check_explainers(engine: Engine, wanted: ExplainParameters, known: Collection[str] | None) -> None:
+    methods = wanted.methods or engine.spec.explanations.methods
+    explainers = wanted.explainers or []
+    given = [explainer.name for explainer in explainers]
+    for name in (*(wanted.methods or ()), *given):
+        if known is not None and name not in known:
+            raise InvalidInputError(unknown_name("explainer", name, known)[0])
+        if given.count(name) > 1:
+            raise InvalidInputError(f"{name} is in explainers twice; put all its parameters into one")
+        if name not in methods:
+            raise InvalidInputError(f"there are parameters of {name}, which is not asked for; add it to the methods")
+    # Together, as the evaluator will have them: two that are right alone may contradict each other.
+    for name, parameters in merged(by_name(engine.spec.explainers), by_name(explainers)).items():
+        if name in given and name in EXPLAINER_PARAMETERS:
+            check_built_in(name, parameters)
 
 
 def _check_retry(candidate: Candidate, task: Task | None) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from xnas_evaluator.explain.base import NotApplicableError
+from xnas_evaluator.networks.build import fits
 
 _SMALLEST_SIDE = 2
 
@@ -28,7 +29,7 @@ class Layer:
     side: int
 
 
-def last_feature_map(network: nn.Module, inputs: Tensor, preferred_side: int, method: str) -> Layer:
+def last_feature_map(network: nn.Module, inputs: Tensor, preferred_side: int, method: str, named: str = "") -> Layer:
     """Return the last layer after a convolution that all information passes through on its way to the class scores.
 
     Args:
@@ -36,6 +37,7 @@ def last_feature_map(network: nn.Module, inputs: Tensor, preferred_side: int, me
         inputs: (N, C, H, W), one is enough.
         preferred_side: smallest height and width of its output; where no layer has it, 2 pixels are taken.
         method: who asks, for the message.
+        named: only layers of this name, or whose name begins so up to a dot; * stands for any characters. "": all.
 
     Raises:
         NotApplicableError: there is no such layer; the message says what is missing.
@@ -43,13 +45,16 @@ def last_feature_map(network: nn.Module, inputs: Tensor, preferred_side: int, me
     layers = _layers_after_convolution(network, inputs)
     if not layers:
         raise NotApplicableError(f"{method} needs a convolution; this network has none")
+    if named:
+        layers = [layer for layer in layers if fits(layer.name, [named])]
     for smallest in (preferred_side, _SMALLEST_SIDE):
         for layer in reversed(layers):
             if layer.side >= smallest and _cuts_off(network, inputs, layer.module):
                 return layer
+    which = f" whose name is or begins with {named!r}" if named else ""
     raise NotApplicableError(
         f"{method} needs a layer of at least 2x2 pixels, after a convolution, that all information passes through; "
-        "this network has none"
+        f"this network has none{which}"
     )
 
 

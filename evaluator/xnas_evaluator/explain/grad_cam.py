@@ -21,13 +21,15 @@ class GradCamExplainer:
 
     Args:
         preferred_side: smallest height and width of the layer's output in pixels, where the network has such a layer.
+        layer: only layers of this name, or whose name begins so up to a dot ("stage2"); * stands for any characters.
         budget_bytes: bound of the memory that a step takes; see `budget`.
     """
 
-    def __init__(self, preferred_side: int = 4, budget_bytes: int = BUDGET_BYTES) -> None:
+    def __init__(self, preferred_side: int = 4, layer: str = "", budget_bytes: int = BUDGET_BYTES) -> None:
         if preferred_side < 2:
             raise InvalidInputError(f"gradCam needs a preferred_side of at least 2 pixels, not {preferred_side}")
         self.preferred_side = preferred_side
+        self.layer = layer
         self.budget_bytes = check_budget("gradCam", budget_bytes)
 
     def explain(self, network: nn.Module, inputs: Tensor, targets: Tensor, seed: int) -> Explanation:
@@ -40,7 +42,7 @@ class GradCamExplainer:
         check_inputs(inputs, targets)
         attributions = []
         with undisturbed(network):
-            layer = last_feature_map(network, inputs[:1], self.preferred_side, "gradCam")
+            layer = last_feature_map(network, inputs[:1], self.preferred_side, "gradCam", self.layer)
             method = LayerGradCam(network, layer.module)
             for images, classes in steps(inputs, targets, images_at_once(network, inputs, self.budget_bytes)):
                 coarse = method.attribute(images, target=classes, relu_attributions=True)

@@ -29,14 +29,15 @@ class GuidedGradCamExplainer:
     It is known to depend little on the weights of late layers (Adebayo et al. 2018): use it to look, not to judge.
 
     Args:
-        preferred_side: as of `GradCamExplainer`.
+        preferred_side, layer: as of `GradCamExplainer`.
         budget_bytes: bound of the memory that a step takes; see `budget`.
     """
 
-    def __init__(self, preferred_side: int = 4, budget_bytes: int = BUDGET_BYTES) -> None:
+    def __init__(self, preferred_side: int = 4, layer: str = "", budget_bytes: int = BUDGET_BYTES) -> None:
         if preferred_side < 2:
             raise InvalidInputError(f"guidedGradCam needs a preferred_side of at least 2 pixels, not {preferred_side}")
         self.preferred_side = preferred_side
+        self.layer = layer
         self.budget_bytes = check_budget("guidedGradCam", budget_bytes)
 
     def explain(self, network: nn.Module, inputs: Tensor, targets: Tensor, seed: int) -> Explanation:
@@ -50,7 +51,7 @@ class GuidedGradCamExplainer:
         attributions = []
         with undisturbed(network):
             relus = _relus(network)
-            layer = last_feature_map(network, inputs[:1], self.preferred_side, "guidedGradCam")
+            layer = last_feature_map(network, inputs[:1], self.preferred_side, "guidedGradCam", self.layer)
             method = GuidedGradCam(network, layer.module)
             for images, classes in steps(inputs, targets, images_at_once(network, inputs, self.budget_bytes, _COPIES)):
                 with _inputs_of_their_own(relus), warnings.catch_warnings():

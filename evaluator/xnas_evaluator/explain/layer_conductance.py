@@ -32,7 +32,7 @@ class LayerConductanceExplainer:
     Args:
         n_steps: points of the trapezoid rule on the way from baseline to image, both ends included.
         baseline: of every pixel, in standard deviations from its channel's mean.
-        preferred_side: as of `GradCamExplainer`.
+        preferred_side, layer: as of `GradCamExplainer`.
         budget_bytes: bound of the memory that a step takes; see `budget`.
     """
 
@@ -41,6 +41,7 @@ class LayerConductanceExplainer:
         n_steps: int = 50,
         baseline: float = 0.0,
         preferred_side: int = 4,
+        layer: str = "",
         budget_bytes: int = BUDGET_BYTES,
     ) -> None:
         if n_steps < 2:
@@ -50,6 +51,7 @@ class LayerConductanceExplainer:
         self.n_steps = n_steps
         self.baseline = check_baseline("layerConductance", baseline)
         self.preferred_side = preferred_side
+        self.layer = layer
         self.budget_bytes = check_budget("layerConductance", budget_bytes)
 
     def explain(self, network: nn.Module, inputs: Tensor, targets: Tensor, seed: int) -> Explanation:
@@ -63,7 +65,7 @@ class LayerConductanceExplainer:
         size = (inputs.shape[2], inputs.shape[3])
         flows: list[Flow] = []
         with undisturbed(network):
-            layer = last_feature_map(network, inputs[:1], self.preferred_side, "layerConductance")
+            layer = last_feature_map(network, inputs[:1], self.preferred_side, "layerConductance", self.layer)
             sums = branches(network)
             rows = images_at_once(network, inputs, self.budget_bytes, _COPIES)
             for images, classes in steps(inputs, targets, max(1, rows // self.n_steps)):

@@ -7,21 +7,22 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from xnas_core.api.base import ParameterValue
 from xnas_core.artifacts.keys import SIDE_BY_SIDE
 from xnas_core.artifacts.keys import explanation as explanation_name
 from xnas_core.errors import XnasError
-from xnas_core.plugins import PluginKind, load
 from xnas_core.tasks import Artifact, derived_seed
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.explain import stored
-from xnas_evaluator.explain.base import Explainer, Explanation, NotApplicableError
+from xnas_evaluator.explain.base import Explanation, NotApplicableError
 from xnas_evaluator.explain.budget import BUDGET_BYTES, images_at_once
+from xnas_evaluator.explain.configured import configured
 from xnas_evaluator.explain.samples import choose_samples
 from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.training.device_data import DeviceData
@@ -65,7 +66,12 @@ class Made:
 
 
 def make(
-    context: TaskContext, network: GraphNetwork, data: DeviceData, methods: Sequence[str], samples_per_class: int
+    context: TaskContext,
+    network: GraphNetwork,
+    data: DeviceData,
+    methods: Sequence[str],
+    samples_per_class: int,
+    parameters: Mapping[str, Mapping[str, ParameterValue]],
 ) -> Made:
     """Explain seeded, class-balanced validation samples by each method and store the results.
 
@@ -75,6 +81,7 @@ def make(
         data: on the same device.
         methods: names of explainers.
         samples_per_class: see `choose_samples`.
+        parameters: of the explainers that have any, by name.
 
     Raises:
         NoExplanationError: every method failed; one that is not applicable has not failed.
@@ -92,7 +99,7 @@ def make(
     for done, method in enumerate(methods):
         context.progress(done, len(methods), f"explaining by {method}")
         started = time.perf_counter()
-        explanation = _explain(method, network, data, samples, context, made)
+        explanation = _explain(method, parameters.get(method, {}), network, data, samples, context, made)
         if explanation is not None:
             explanations[method] = explanation
             _store(method, explanation, samples, context, made)
@@ -126,6 +133,7 @@ def _samples(network: GraphNetwork, data: DeviceData, seed: int, per_class: int)
 
 def _explain(
     method: str,
+    parameters: Mapping[str, ParameterValue],
     network: GraphNetwork,
     data: DeviceData,
     samples: stored.Samples,
@@ -134,7 +142,7 @@ def _explain(
 ) -> Explanation | None:
     """Return the method's explanation, or note why there is none."""
     try:
-        explainer: Explainer = load(PluginKind.EXPLAINER, method)()
+        explainer = configured(method, parameters)
         device = data.mean.device
         # A copy for each: whatever a plug-in leaves on its network, the next method gets a clean one.
         explanation = explainer.explain(

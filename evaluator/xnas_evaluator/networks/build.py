@@ -120,15 +120,15 @@ def activation_layers(network: GraphNetwork, layers: Layers = "convolutionsAndAc
             counts = node.op is Op.CONV or node.op in ACTIVATIONS
         else:
             counts = node.op not in _NOT_COUNTED and (
-                layers == "all" or node.name in chosen or _fits(node.name, chosen)
+                layers == "all" or node.name in chosen or fits(node.name, chosen)
             )
         if counts:
             found[node.name] = network.get_submodule(node.name)
     return found
 
 
-def _fits(name: str, patterns: Collection[str]) -> bool:
-    """Return whether a pattern fits the name or its beginning up to a dot."""
+def fits(name: str, patterns: Collection[str]) -> bool:
+    """Return whether a pattern fits the name or its beginning up to a dot; * stands for any characters."""
     parts = name.split(".")
     beginnings = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
     return any(fnmatchcase(beginning, pattern) for pattern in patterns for beginning in beginnings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from xnas_core.api.explainer_parameters import by_name
 from xnas_core.api.metric_parameters import METRIC_PARAMETERS
 from xnas_core.objectives import futile_share_of
 from xnas_evaluator.context import NonFiniteError, TaskContext
@@ -72,7 +73,7 @@ def measure(
         TaskCancelledError: the attempt is not wanted any more.
     """
     network.eval()
-    shared = Shared(network, data, arithmetic, context.spec.seed)
+    shared = Shared(network, data, arithmetic, context.spec.seed, by_name(context.spec.explainers))
     settings = plan.introspectability
     started = time.perf_counter()
     live = shared.live(settings.layers, AblationSettings()) if plan.guarded else None

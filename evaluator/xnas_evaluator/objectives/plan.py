@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from xnas_core import plugins
 from xnas_core.api.base import ParameterValue
 from xnas_core.api.declared import Kind
+from xnas_core.api.explainer_parameters import by_name
 from xnas_core.api.metric_parameters import METRIC_PARAMETERS, read_parameters
 from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.errors import InvalidInputError
 from xnas_core.objectives import FUTILE, METRICS
+from xnas_evaluator.explain.configured import check
 from xnas_evaluator.objectives.interface import Checking, Objective
 from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings
 from xnas_evaluator.objectives.latency import LatencySettings
@@ -74,7 +76,8 @@ def plan(spec: ArchitectureSearchSpec) -> Plan:
     """Check what is asked for and load it.
 
     Raises:
-        InvalidInputError: an unknown metric, parameter or explainer, or something that a measure needs is not there.
+        InvalidInputError: an unknown metric, parameter or explainer, a wrong parameter of an explainer, or something
+            that a measure needs is not there.
     """
     asked = [Request(o.name, o.metric_name, o.parameters) for o in spec.objectives]
     asked += [Request(m.name, m.metric_name, m.parameters) for m in spec.metrics]
@@ -90,6 +93,9 @@ def plan(spec: ArchitectureSearchSpec) -> Plan:
     requests = (*first.values(), *asked)
     measures = {metric: found for metric in first if (found := _load(metric)) is not None}
     _check(requests, measures)
+    for name, parameters in by_name(spec.explainers).items():
+        if name in plugins.names(plugins.PluginKind.EXPLAINER):
+            check(name, parameters)
     latency = first[LATENCY].parameters if LATENCY in first else {}
     return Plan(
         recorded_introspectability(spec),

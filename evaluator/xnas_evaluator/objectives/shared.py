@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from xnas_core.api.base import ParameterValue
 from xnas_core.errors import InvalidInputError
-from xnas_core.plugins import PluginKind, load
 from xnas_core.tasks import derived_seed
 from xnas_evaluator.context import NonFiniteError
 from xnas_evaluator.explain.base import Explainer, Explanation
+from xnas_evaluator.explain.configured import configured
 from xnas_evaluator.explain.samples import choose_samples
 from xnas_evaluator.networks.build import GraphNetwork, Layers, activation_layers
 from xnas_evaluator.objectives.ablation import AblationSettings, live_activations
@@ -48,10 +50,19 @@ class Shared:
         data: on the same device.
         arithmetic: device, precision and memory layout.
         seed: `spec.seed`.
+        explainers: parameters of the explainers that have any, by name.
     """
 
-    def __init__(self, network: GraphNetwork, data: DeviceData, arithmetic: Arithmetic, seed: int) -> None:
+    def __init__(
+        self,
+        network: GraphNetwork,
+        data: DeviceData,
+        arithmetic: Arithmetic,
+        seed: int,
+        explainers: Mapping[str, Mapping[str, ParameterValue]] = MappingProxyType({}),
+    ) -> None:
         self._network, self._data, self._arithmetic, self._seed = network, data, arithmetic, seed
+        self._parameters = explainers
         self._scores: dict[tuple[Layers, int], tuple[frozenset[str] | None, Scores]] = {}
         self._live: dict[tuple[Layers, AblationSettings], frozenset[str]] = {}
         self._logits: Tensor | None = None
@@ -122,10 +133,26 @@ class Shared:
         """
 
         def make() -> Explanation:
-            samples = self.samples(per_class, seed)
-            return explain(method, self._network, samples, self.explainer_seed(method, seed))
+            return self.explain(method, self._network, self.samples(per_class, seed), seed)
 
         return _once(self._explanations, (method, per_class, seed), make)
+
+    def explain(self, method: str, network: GraphNetwork, samples: Explained, seed: int) -> Explanation:
+        """Return what an explainer, with the search's parameters for it, says of any network and samples.
+
+        Args:
+            method: name of an explainer.
+            network: in eval mode; a copy is explained, so that nothing is left on it.
+            samples: images and the class to explain for each.
+            seed: the measure's; the same one gives the same random numbers as in `explanation`.
+
+        Raises:
+            NotApplicableError: the method has no meaning for this network.
+            InvalidInputError: it gave something else than finite attributions of the images' size, or a parameter is
+                wrong.
+        """
+        explainer = configured(method, self._parameters.get(method, {}))
+        return _explained(method, explainer, network, samples, self.explainer_seed(method, seed))
 
     def explainer_seed(self, method: str, seed: int) -> int:
         """Return the seed that an explainer is given."""
@@ -144,20 +171,7 @@ class Shared:
         return logits
 
 
-def explain(method: str, network: GraphNetwork, samples: Explained, seed: int) -> Explanation:
-    """Return a named explainer's attributions of samples.
-
-    Args:
-        method: name of an explainer.
-        network: in eval mode; a copy is explained, so that nothing is left on it.
-        samples: images and the class to explain for each.
-        seed: for methods that draw random numbers.
-
-    Raises:
-        NotApplicableError: the method has no meaning for this network.
-        InvalidInputError: it gave something else than finite attributions of the images' size.
-    """
-    explainer: Explainer = load(PluginKind.EXPLAINER, method)()
+def _explained(method: str, explainer: Explainer, network: GraphNetwork, samples: Explained, seed: int) -> Explanation:
     found = explainer.explain(copy.deepcopy(network), samples.images.clone(), samples.targets.clone(), seed)
     count, channels, height, width = samples.images.shape
     shape = tuple(found.attributions.shape)

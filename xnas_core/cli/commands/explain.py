@@ -12,11 +12,21 @@ from xnas_core.cli.session import begin
 
 EXAMPLE = """Examples:
   xnas explain runs/first c01ab
-  xnas explain team-a/digits c01ab --method deepLift --method occlusion --samples-per-class 4"""
+  xnas explain team-a/digits c01ab --method deepLift --method occlusion --samples-per-class 4
+  xnas explain runs/first c01ab --method integratedGradients --set integratedGradients.steps=200"""
 
 Methods = Annotated[
     list[str] | None,
     typer.Option("--method", metavar="NAME", help="An explainer; may be repeated.", show_default="the search's"),
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME.PARAMETER=VALUE",
+        help="A parameter of an explainer; may be repeated.",
+        show_default="the search's",
+    ),
 ]
 SamplesPerClass = Annotated[
     int | None,
@@ -32,6 +42,7 @@ def explain(
     search: SearchPlace,
     identity: CandidateId,
     method: Methods = None,
+    parameter: Parameters = None,
     samples_per_class: SamplesPerClass = None,
     device: Device = Place.AUTO,
     as_json: AsJson = False,
@@ -46,6 +57,8 @@ def explain(
 
     session = begin(context, as_json=as_json, verbosity=verbose)
     parameters: dict[str, Any] = {"methods": method} if method else {}
+    if parameter:
+        parameters["explainers"] = _explainers(parameter)
     if samples_per_class is not None:
         parameters["samplesPerClass"] = samples_per_class
     with done(session, search, identity, Wish(TaskKind.EXPLAIN, parameters, device.value)) as found:
@@ -61,3 +74,22 @@ def explain(
         for artifact in stored:
             print(f"  {artifact.key}  {size(artifact.size)}")
         print(f"  all that is known of it: xnas candidate {found.place} {found.record.id}")
+
+
+def _explainers(texts: list[str]) -> list[dict[str, Any]]:
+    """Return the explainers' parameters as a request has them. A value is JSON (200, 0.5, true), or else a text."""
+    import json
+
+    from xnas_core.errors import InvalidInputError
+
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        explainer, _, name = place.rpartition(".")
+        if not equals or not explainer or not name:
+            raise InvalidInputError(f"--set {text!r} does not give a parameter: write NAME.PARAMETER=VALUE")
+        try:
+            found.setdefault(explainer, {})[name] = json.loads(value)
+        except ValueError:
+            found.setdefault(explainer, {})[name] = value
+    return [{"name": explainer, "parameters": parameters} for explainer, parameters in found.items()]

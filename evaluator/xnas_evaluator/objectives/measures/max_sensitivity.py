@@ -12,7 +12,7 @@ from xnas_core.objectives import METRICS
 from xnas_evaluator.objectives.attributions import Perturbations
 from xnas_evaluator.objectives.estimates import Estimate, mean_of
 from xnas_evaluator.objectives.interface import Measurement
-from xnas_evaluator.objectives.shared import Explained, explain
+from xnas_evaluator.objectives.shared import Explained
 
 
 class MaxSensitivity:
@@ -35,12 +35,12 @@ class MaxSensitivity:
         settings = read_parameters(self.metric.name, measurement.parameters)
         method, seed = settings.word("method"), settings.whole("seed")
         samples = measurement.shared.samples(settings.whole("samplesPerClass"), seed)
-        own = measurement.shared.explainer_seed(method, seed)
         source = Perturbations((measurement.task.spec.seed, "measure", seed, "sensitivity"), samples.images.shape)
 
         def attribute(images: Tensor, targets: Tensor) -> Tensor:
             measurement.alive()
-            return explain(method, measurement.network, Explained(images, targets), own).attributions
+            explained = Explained(images, targets)
+            return measurement.shared.explain(method, measurement.network, explained, seed).attributions
 
         found = sensitivities(attribute, samples, source, settings.number("radius"), settings.whole("perturbations"))
         return mean_of(found)
