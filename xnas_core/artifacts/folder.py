@@ -18,6 +18,7 @@ from xnas_core.artifacts.keys import check_key
 from xnas_core.errors import StoreError
 
 _TEMPORARY = ".tmp-"
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _BLOCK_BYTES = 256 * 1024
 
 
@@ -118,12 +119,19 @@ class FolderStore:
         temporary = target.parent / f"{_TEMPORARY}{target.name}-{secrets.token_hex(6)}"
         try:
             with _explained("write", target):
-                if not target.parent.is_dir():
+                try:
+                    descriptor = os.open(temporary, _NEW_FILE, 0o666)
+                except FileNotFoundError:
                     _make_folders(target.parent, self.root)
-                with temporary.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+                    descriptor = os.open(temporary, _NEW_FILE, 0o666)
+                # By bare system calls, as few as can be: in a busy process a thread waits after each (`interpreter`).
+                try:
+                    rest = memoryview(data)
+                    while rest:
+                        rest = rest[os.write(descriptor, rest) :]
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
         except StoreError:
             with contextlib.suppress(OSError):
                 temporary.unlink()
