@@ -19,6 +19,7 @@ from xnas_core.service.errors import (
     AlreadyExistsError,
     ChangedMeanwhileError,
     ForbiddenError,
+    InvalidTokenError,
     NotFoundError,
     UnavailableError,
 )
@@ -80,15 +81,17 @@ class ClusterBackend:
             raise _explained(error, f"{namespace}/{name}") from error
 
     async def list(self, namespace: str, limit: int, token: str) -> ManifestPage:
-        """See SearchBackend.list."""
-        after = tuple(tokens.decode("list", token, (str, str))) if token else ("", "")
+        """See SearchBackend.list. The pages are the API server's own: each costs no more than what is in it."""
+        whose, after = tokens.decode("list", token, (str, str)) if token else (namespace, "")
+        if whose != namespace:
+            raise InvalidTokenError("the page token belongs to another namespace's list; leave it out to start anew")
         try:
-            items = (await self._kube.list(SEARCHES, namespace)).items
+            page = await self._kube.page(SEARCHES, namespace, limit, after)
+        except k8s.GoneError as error:
+            raise ChangedMeanwhileError("the page token is too old; leave it out to start anew") from error
         except KubeError as error:
             raise _explained(error, namespace) from error
-        rest = sorted((item for item in items if _place(item) > after), key=_place)
-        page = rest[:limit]
-        return ManifestPage(tuple(page), tokens.encode("list", *_place(page[-1])) if len(rest) > limit else "")
+        return ManifestPage(tuple(page.items), tokens.encode("list", namespace, page.token) if page.token else "")
 
     async def update(self, namespace: str, name: str, spec_patch: Manifest, caller: Caller) -> Manifest:
         """See SearchBackend.update. The service has asked whether the caller may."""
@@ -196,10 +199,6 @@ async def _chunks(blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
         # A thread may still be in it where the reader has left: then it ends with the last reference to it.
         with contextlib.suppress(ValueError):
             blocks.close()
-
-
-def _place(item: Manifest) -> tuple[str, str]:
-    return str(item["metadata"]["namespace"]), str(item["metadata"]["name"])
 
 
 def _absent(what: str) -> NotFoundError:

@@ -89,6 +89,26 @@ async def test_a_search_is_created_from_a_model_in_a_namespace(site: SearchSite,
         await sdk.call("create", manifest(objectives=[]))
 
 
+async def test_a_summary_takes_the_front_and_no_other_candidate(
+    site: SearchSite, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = site.add()
+    growing.finish(20)
+    growing.start(2)
+    growing.finish(1, fail=True)
+
+    def asked(*_: object) -> None:
+        raise AssertionError("candidates were listed")
+
+    monkeypatch.setattr("xnas_core.service.candidates.page", asked)
+    found = await sdk.call("summary", *WHERE)
+    assert found == view(growing.engine, NAME).summary()
+    assert (found.failed, found.running) == (1, 2)
+    assert len(found.candidates) < 20
+    growing.complete()
+    assert await sdk.call("summary", *WHERE) == view(growing.engine, NAME).summary()
+
+
 async def test_lists_go_over_pages(site: SearchSite, sdk: Sdk) -> None:
     names = [f"s{number:03d}" for number in range(230)]
     for name in names:

@@ -16,7 +16,13 @@ from xnas_core.testing.command_line import xnas
 ANN = ("--service-account", "ann")
 
 
-async def test_front_is_read_through_a_forwarded_port(cluster: Cluster, run: Xnas) -> None:
+async def test_front_is_read_through_a_forwarded_port_and_no_other_candidate(
+    cluster: Cluster, run: Xnas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object) -> None:
+        raise AssertionError("candidates were listed")
+
+    monkeypatch.setattr("xnas_core.service.candidates.page", asked)
     growing = cluster.search()
     growing.finish(12)
     told = await run("front", "digits", *ANN)

@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,19 @@ from tests.operator.api_site import QUICK
 from tests.operator.plant import Plant
 from xnas_core.artifacts import keys
 from xnas_core.errors import InvalidInputError, StoreError
-from xnas_core.service.errors import ForbiddenError, NotFoundError, UnavailableError
+from xnas_core.service.errors import (
+    ChangedMeanwhileError,
+    ForbiddenError,
+    InvalidTokenError,
+    NotFoundError,
+    UnavailableError,
+)
 from xnas_core.service.interface import Caller
 from xnas_core.service.values import SearchMoment
 from xnas_core.tasks import Artifact, Assignment, TaskKind
 from xnas_core.testing.backend_contract import ANN, A, B, BackendContract
 from xnas_core.testing.fake_api import FakeApi
+from xnas_core.testing.fake_api import Fault as ApiFault
 from xnas_core.testing.fake_evaluator import FakeEvaluator, seeded_metrics
 from xnas_core.testing.memory_store import Fault, MemoryStore
 from xnas_core.testing.search_site import manifest
@@ -30,6 +38,7 @@ from xnas_operator import backend as backend_module
 from xnas_operator.auth import KubeAuthorizer, TokenAuthenticator
 from xnas_operator.backend import ClusterBackend
 from xnas_operator.kube import KubeClient
+from xnas_operator.kube.client import Page
 
 
 class _Place:
@@ -153,7 +162,7 @@ class TestClusterBackend(BackendContract):
     """Over fakes of the API server, kubelet and store."""
 
 
-def _manifest(namespace: str = A) -> dict[str, object]:
+def _manifest(namespace: str = A) -> dict[str, Any]:
     made = manifest("one")
     made["metadata"]["namespace"] = namespace
     return made
@@ -196,6 +205,66 @@ async def test_an_outage_of_the_store_takes_nothing_back(place: _Place) -> None:
         store.fault = None
         while (moment := await anext(moments)).finished < 4:
             assert moment.finished == 3
+
+
+async def _names(place: _Place, namespace: str, limit: int) -> list[str]:
+    names: list[str] = []
+    token = ""
+    while True:
+        page = await place.backend.list(namespace, limit, token)
+        assert len(page.manifests) <= limit
+        names += [f"{found['metadata']['namespace']}/{found['metadata']['name']}" for found in page.manifests]
+        if not (token := page.next_token):
+            return names
+
+
+def _put(place: _Place, count: int) -> list[str]:
+    for number in range(count):
+        made = _manifest()
+        made["metadata"] = {"name": f"s{number:03d}", "namespace": A}
+        place.plant.api.create(made)
+    return [f"{A}/s{number:03d}" for number in range(count)]
+
+
+async def test_a_page_of_a_list_costs_what_is_in_it(place: _Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.plant.kubelet.held = True
+    names = _put(place, 23)
+    sizes: list[int] = []
+    page = place.plant.kube.page
+
+    async def counted(*arguments: Any) -> Page:
+        found = await page(*arguments)
+        sizes.append(len(found.items))
+        return found
+
+    monkeypatch.setattr(place.plant.kube, "page", counted)
+    assert await _names(place, A, 10) == names
+    assert sizes == [10, 10, 3]
+
+
+async def test_pages_of_a_list_show_one_moment(place: _Place) -> None:
+    place.plant.kubelet.held = True
+    _put(place, 4)
+    first = await place.backend.list("", 2, "")
+    place.plant.api.delete("architecturesearches", A, "s000")
+    made = _manifest()
+    made["metadata"] = {"name": "s001a", "namespace": A}
+    place.plant.api.create(made)
+    rest = await place.backend.list("", 2, first.next_token)
+    names = [found["metadata"]["name"] for found in (*first.manifests, *rest.manifests)]
+    assert names == ["s000", "s001", "s002", "s003"]
+    assert rest.next_token == ""
+
+
+async def test_a_page_token_is_good_for_its_own_list_and_not_for_ever(place: _Place) -> None:
+    place.plant.kubelet.held = True
+    _put(place, 3)
+    token = (await place.backend.list(A, 2, "")).next_token
+    with pytest.raises(InvalidTokenError, match="another namespace"):
+        await place.backend.list("", 2, token)
+    place.plant.api.faults.add(ApiFault(code=410, verb="list", resource="architecturesearches"))
+    with pytest.raises(ChangedMeanwhileError, match="too old"):
+        await place.backend.list(A, 2, token)
 
 
 class _Large(MemoryStore):

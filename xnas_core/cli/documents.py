@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xnas_core.artifacts.keys import REPORT
-from xnas_core.search.view import CandidateRecord, CandidateState, SearchView
+from xnas_core.search.view import CandidateRecord, SearchSummary, SearchView
 
 if TYPE_CHECKING:
     from xnas_core.cli.tables import Fronted
 
 
-def search_document(view: SearchView, folder: Path | None = None) -> dict[str, Any]:
+def search_document(view: SearchSummary, folder: Path | None = None) -> dict[str, Any]:
     """Return the search with its front, without the other candidates. Times: seconds since the epoch."""
-    by_id = {candidate.id: candidate for candidate in view.candidates}
-    states = [candidate.state for candidate in view.candidates]
     document: dict[str, Any] = {
         "searchId": view.search_id,
         "name": view.name,
@@ -24,10 +22,10 @@ def search_document(view: SearchView, folder: Path | None = None) -> dict[str, A
         "message": view.message,
         "generation": view.generation,
         "evaluations": {
-            "proposed": len(states),
-            "running": states.count(CandidateState.RUNNING),
-            "succeeded": states.count(CandidateState.SUCCEEDED),
-            "failed": states.count(CandidateState.FAILED),
+            "proposed": view.proposed,
+            "running": view.running,
+            "succeeded": view.succeeded,
+            "failed": view.failed,
             "limit": view.spec.limits.max_evaluations,
         },
         "objectives": [
@@ -37,7 +35,7 @@ def search_document(view: SearchView, folder: Path | None = None) -> dict[str, A
         "hypervolume": view.hypervolume if view.reference_point is not None else None,
         "referencePoint": list(view.reference_point) if view.reference_point is not None else None,
         "frontSize": len(view.front),
-        "front": [brief_document(view, by_id[identity]) for identity in view.front],
+        "front": [brief_document(view, member) for member in view.candidates],
         "startedAt": view.started_at,
         "finishedAt": view.finished_at,
     }

@@ -103,7 +103,7 @@ class Run:
 
     def _document(self, view: SearchView, outcome: RunOutcome) -> dict[str, object]:
         return {
-            **search_document(view, self._output),
+            **search_document(view.summary(), self._output),
             "outcome": outcome.state,
             "outcomeReason": outcome.reason,
             "outcomeMessage": outcome.message,
@@ -111,7 +111,7 @@ class Run:
 
     def _show(self, view: SearchView, outcome: RunOutcome) -> None:
         console = terminal.output()
-        console.print(state_line(view), style="bold")
+        console.print(state_line(view.summary()), style="bold")
         if view.front:
             from xnas_core.cli.tables import front_table
 

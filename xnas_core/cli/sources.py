@@ -16,7 +16,7 @@ from xnas_core.errors import InvalidInputError
 if TYPE_CHECKING:
     from xnas_core.artifacts.s3 import S3Store
     from xnas_core.artifacts.s3_settings import S3Settings
-    from xnas_core.search.view import SearchView
+    from xnas_core.search.view import SearchSummary, SearchView
 
 _SECRETS = ("XNAS_S3_ENDPOINT", "XNAS_S3_ACCESS_KEY", "XNAS_S3_SECRET_KEY")
 
@@ -36,6 +36,10 @@ class Source(Protocol):
 
     def view(self) -> SearchView:
         """Return the search as it is now; XnasError."""
+        ...
+
+    def summary(self) -> SearchSummary:
+        """Return the search with its front only; XnasError."""
         ...
 
     def get(self, key: str) -> bytes:
@@ -93,6 +97,10 @@ class FolderSource:
             known = "say -n NAMESPACE with its name" if self.where.exists() else "set KUBECONFIG"
             raise InvalidInputError(f"{error}; for a search on a cluster {known}") from error
 
+    def summary(self) -> SearchSummary:
+        """See Source."""
+        return self.view().summary()
+
     def get(self, key: str) -> bytes:
         """See Source."""
         from xnas_core.artifacts.folder import FolderStore
@@ -121,6 +129,10 @@ class StoreSource:
                 f"{self.place} holds no search; write the whole path, as in status.artifactsUri of the search"
             )
         return without_spent(view(engine, self._name()))
+
+    def summary(self) -> SearchSummary:
+        """See Source."""
+        return self.view().summary()
 
     def get(self, key: str) -> bytes:
         """See Source."""

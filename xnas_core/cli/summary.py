@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from xnas_core.report.numbers import number, plural
-from xnas_core.search.view import CandidateState, SearchState, SearchView
+from xnas_core.search.view import SearchState, SearchSummary
 
 
-def state_line(view: SearchView) -> str:
+def state_line(view: SearchSummary) -> str:
     """Return what the search is, how far it got and how good its front is."""
-    states = [candidate.state for candidate in view.candidates]
-    failed = states.count(CandidateState.FAILED)
-    done, limit = states.count(CandidateState.SUCCEEDED) + failed, view.spec.limits.max_evaluations
+    failed = view.failed
+    done, limit = view.succeeded + failed, view.spec.limits.max_evaluations
     parts = [f"{view.name}: {_word(view)}" + (f" ({view.reason})" if view.reason else "")]
     parts.append(f"{done} of {limit} evaluations" if limit and done < limit else plural(done, "evaluation"))
     if failed:
@@ -25,6 +24,6 @@ def state_line(view: SearchView) -> str:
     return " · ".join(parts)
 
 
-def _word(view: SearchView) -> str:
+def _word(view: SearchSummary) -> str:
     """Return the search's state; whether a process runs it now is not known from its journal."""
     return "not finished yet" if view.state in (SearchState.RUNNING, SearchState.FINALISING) else view.state.value

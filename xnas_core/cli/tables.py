@@ -19,7 +19,7 @@ from xnas_core.search.view import CandidateRecord, SearchView
 
 
 class Fronted(Protocol):
-    """What a table of a front is made from: a `SearchView`, or the part of one."""
+    """What a table of a front is made from: a `SearchView`, or a part of one."""
 
     @property
     def spec(self) -> ArchitectureSearchSpec:

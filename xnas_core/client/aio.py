@@ -14,7 +14,7 @@ from xnas_core.client.connection import RetryPolicy, TokenSource, connection
 from xnas_core.client.files import FileSink, MemorySink
 from xnas_core.client.results import Front
 from xnas_core.client.sync import ALL
-from xnas_core.search.view import CandidateRecord, SearchView
+from xnas_core.search.view import CandidateRecord, SearchSummary, SearchView
 from xnas_core.service.values import CandidateQuery, Lineage, SearchInfo, WatchEvent
 from xnas_core.tasks import TaskKind
 
@@ -119,6 +119,10 @@ class SearchClient:
     async def front(self, namespace: str, name: str, *, history: bool = False) -> Front:
         """See the sync client."""
         return await self._driver.run(calls.front(self._connection, namespace, name, history=history))
+
+    async def summary(self, namespace: str, name: str) -> SearchSummary:
+        """See the sync client."""
+        return await self._driver.run(calls.summary(self._connection, namespace, name))
 
     async def lineage(self, namespace: str, name: str, candidate_id: str, max_distance: int = 0) -> Lineage:
         """See the sync client."""

@@ -13,7 +13,7 @@ from xnas_core.client.connection import Connection
 from xnas_core.client.program import Emit, Program, call
 from xnas_core.client.results import CandidateTable, Front
 from xnas_core.errors import InvalidInputError
-from xnas_core.search.view import CandidateRecord, SearchState, SearchView
+from xnas_core.search.view import CandidateRecord, SearchState, SearchSummary, SearchView
 from xnas_core.service import fronts, wire, wire_searches
 from xnas_core.service import values as v
 from xnas_core.service.errors import ChangedMeanwhileError, NotBegunError, NotFoundError, ServiceError
@@ -160,6 +160,10 @@ def table(connection: Connection, namespace: str, name: str, query: v.CandidateQ
 def front(connection: Connection, namespace: str, name: str, *, history: bool) -> Program[Front]:
     """See SearchClient.front."""
     accepted = _accepted((yield from get(connection, namespace, name)))
+    return (yield from _front(connection, namespace, name, accepted, history=history))
+
+
+def _front(connection: Connection, namespace: str, name: str, accepted: v.Accepted, *, history: bool) -> Program[Front]:
     for reads_left in range(_FRONT_READS - 1, -1, -1):
         try:
             return (yield from _whole_front(connection, namespace, name, accepted, history=history))
@@ -190,6 +194,33 @@ def _whole_front(
         first.reference_point,
         first.evaluations,
         fronts.expanded(first.history),
+    )
+
+
+def summary(connection: Connection, namespace: str, name: str) -> Program[SearchSummary]:
+    """See SearchClient.summary."""
+    info = yield from get(connection, namespace, name)
+    accepted, progress = _accepted(info), info.progress
+    if progress is None:
+        raise ServiceError("the service says that the search was accepted, and not how far it is")
+    found = yield from _front(connection, namespace, name, accepted, history=False)
+    return SearchSummary(
+        search_id=info.uid,
+        name=name,
+        spec=accepted.spec,
+        state=SearchState(info.standing.state.value),
+        reason=info.standing.reason,
+        message=info.standing.message,
+        generation=progress.generation,
+        proposed=progress.proposed,
+        running=progress.running,
+        succeeded=progress.succeeded,
+        failed=progress.failed,
+        candidates=found.members,
+        reference_point=found.reference_point,
+        hypervolume=found.hypervolume,
+        started_at=info.started_at or 0.0,
+        finished_at=info.finished_at,
     )
 
 

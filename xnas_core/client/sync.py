@@ -13,7 +13,7 @@ from xnas_core.client.connection import RetryPolicy, TokenSource, connection
 from xnas_core.client.files import FileSink, MemorySink
 from xnas_core.client.results import Front
 from xnas_core.client.sync_driver import SyncDriver
-from xnas_core.search.view import CandidateRecord, SearchView
+from xnas_core.search.view import CandidateRecord, SearchSummary, SearchView
 from xnas_core.service.errors import NotFoundError
 from xnas_core.service.values import CandidateQuery, Lineage, SearchInfo, WatchEvent
 from xnas_core.tasks import TaskKind
@@ -196,6 +196,15 @@ class SearchClient:
             ChangedMeanwhileError: a front of several pages changed while each of five readings went on.
         """
         return self._driver.run(calls.front(self._connection, namespace, name, history=history))
+
+    def summary(self, namespace: str, name: str) -> SearchSummary:
+        """Return state, numbers and front of a search, without its other candidates.
+
+        Raises:
+            NotBegunError: the search was not accepted yet.
+            ChangedMeanwhileError: see `front`.
+        """
+        return self._driver.run(calls.summary(self._connection, namespace, name))
 
     def lineage(self, namespace: str, name: str, candidate_id: str, max_distance: int = 0) -> Lineage:
         """Return a candidate and its ancestors, nearest first; `max_distance`: steps up, 0 for all."""

@@ -166,3 +166,57 @@ class SearchView:
     started_at: float
     finished_at: float | None
     versions: Mapping[str, str]
+
+    def summary(self) -> SearchSummary:
+        """Return it without the candidates off the front."""
+        by_id = {candidate.id: candidate for candidate in self.candidates if candidate.on_front}
+        states = [candidate.state for candidate in self.candidates]
+        return SearchSummary(
+            search_id=self.search_id,
+            name=self.name,
+            spec=self.spec,
+            state=self.state,
+            reason=self.reason,
+            message=self.message,
+            generation=self.generation,
+            proposed=len(states),
+            running=states.count(CandidateState.RUNNING),
+            succeeded=states.count(CandidateState.SUCCEEDED),
+            failed=states.count(CandidateState.FAILED),
+            candidates=tuple(by_id[identity] for identity in self.front),
+            reference_point=self.reference_point,
+            hypervolume=self.hypervolume,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSummary:
+    """A search at one moment, with its front and without all other candidates. See SearchView and SearchProgress.
+
+    Attributes:
+        candidates: members of the front, best first objective first.
+    """
+
+    search_id: str
+    name: str
+    spec: ArchitectureSearchSpec
+    state: SearchState
+    reason: str
+    message: str
+    generation: int
+    proposed: int
+    running: int
+    succeeded: int
+    failed: int
+    candidates: tuple[CandidateRecord, ...]
+    reference_point: tuple[float, ...] | None
+    hypervolume: float
+    started_at: float
+    finished_at: float | None
+
+    @property
+    def front(self) -> tuple[str, ...]:
+        """Ids of the members."""
+        return tuple(candidate.id for candidate in self.candidates)

@@ -80,7 +80,9 @@ class SearchBackend(Protocol):
         ...
 
     async def list(self, namespace: str, limit: int, token: str) -> ManifestPage:
-        """Return resources by namespace and name.
+        """Return resources by namespace and name; namespaces themselves in any order that stays.
+
+        All pages show one moment, or at least none twice.
 
         Args:
             namespace: "" for all.

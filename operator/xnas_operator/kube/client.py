@@ -37,6 +37,14 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Page:
+    """Some objects of a list, and the token of the next ones; "" after the last."""
+
+    items: list[JsonObject]
+    token: str
+
+
+@dataclass(frozen=True)
 class TokenStatus:
     """What a TokenReview says. Without `authenticated` the rest is empty and `error` says why."""
 
@@ -104,13 +112,22 @@ class KubeClient:
         query = _selectors(labels, fields) | {"limit": str(page)}
         while True:
             found = await self._json(_call("list", resource, "GET", namespace, query=query))
-            items += [
-                {"apiVersion": resource.api_version, "kind": resource.kind} | item for item in found.get("items") or []
-            ]
+            items += _items(resource, found)
             metadata = found.get("metadata") or {}
             if not metadata.get("continue"):
                 return Listing(items, metadata.get("resourceVersion", ""))
             query = query | {"continue": metadata["continue"]}
+
+    async def page(self, resource: Resource, namespace: str, limit: int, token: str = "") -> Page:
+        """At most so many objects of one namespace or of all; all pages show the moment of the first one.
+
+        Raises:
+            GoneError: the token is too old.
+            InvalidError: it is none.
+        """
+        query = {"limit": str(limit)} | ({"continue": token} if token else {})
+        found = await self._json(_call("list", resource, "GET", namespace, query=query))
+        return Page(_items(resource, found), (found.get("metadata") or {}).get("continue", ""))
 
     def watch(
         self,
@@ -339,6 +356,10 @@ def _call(
     label = resource.plural + (f"/{subresource}" if subresource else "")
     path = resource.path(namespace, name, subresource)
     return Call(verb, resource.group, label, method, path, namespace, **more)
+
+
+def _items(resource: Resource, found: JsonObject) -> list[JsonObject]:
+    return [{"apiVersion": resource.api_version, "kind": resource.kind} | item for item in found.get("items") or []]
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:

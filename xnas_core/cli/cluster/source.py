@@ -14,7 +14,7 @@ from xnas_core.cli.places import ClusterPlace
 from xnas_core.service.errors import ForbiddenError, NotFoundError
 
 if TYPE_CHECKING:
-    from xnas_core.search.view import SearchView
+    from xnas_core.search.view import SearchSummary, SearchView
 
 
 class ClusterSource:
@@ -29,6 +29,10 @@ class ClusterSource:
     def view(self) -> SearchView:
         """See Source."""
         return self.reached.client.view(self.reached.namespace, self.reached.name)
+
+    def summary(self) -> SearchSummary:
+        """See Source."""
+        return self.reached.client.summary(self.reached.namespace, self.reached.name)
 
     def get(self, key: str) -> bytes:
         """See Source."""

@@ -26,7 +26,7 @@ def front(context: typer.Context, search: SearchPlace, as_json: AsJson = False) 
 
     session = begin(context, as_json=as_json)
     with opened(session, search) as source:
-        view = source.view()
+        view = source.summary()
     if session.json:
         session.answer(search_document(view, source.folder))
         return

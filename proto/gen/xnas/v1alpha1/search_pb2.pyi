@@ -871,7 +871,9 @@ class ListSearchesRequest(_message.Message):
     page_size: _builtins.int
     """At most so many in a page, 1 to 500; 0: 100."""
     page_token: _builtins.str
-    """Empty for the first page, then next_page_token of the page before."""
+    """Empty for the first page, then next_page_token of the page before, with the same namespace. All pages show the
+    moment of the first one. ABORTED if the token is some minutes old: start again.
+    """
     def __init__(
         self,
         *,
@@ -899,7 +901,7 @@ class ListSearchesResponse(_message.Message):
     """Empty after the last page."""
     @_builtins.property
     def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Search]:
-        """By namespace and name, without manifests."""
+        """Grouped by namespace, by name within each, without manifests."""
 
     def __init__(
         self,
