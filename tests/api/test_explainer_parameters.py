@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +19,8 @@ from xnas_core.api.validate import check_document
 from xnas_core.errors import InvalidInputError
 from xnas_core.testing.docs_example import load_example
 
-PAGE = Path(__file__).parents[2] / "docs" / "plugins" / "explainer.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "plugins" / "explainer.md"
 
 
 def _findings(folder: Path, *, here: bool = True, **fields: Any) -> list[Finding]:
@@ -84,6 +87,18 @@ def test_parameters_of_a_request_come_before_those_of_the_search() -> None:
     search = by_name([ExplainerSpec(name="a", parameters={"x": 1, "y": 2}), ExplainerSpec(name="b")])
     assert merged(search, {"a": {"y": 3}, "c": {"z": 4}}) == {"a": {"x": 1, "y": 3}, "c": {"z": 4}}
     assert merged(search, {}) == search == {"a": {"x": 1, "y": 2}}
+
+
+def test_the_pages_example_is_right_and_its_table_names_every_parameter(tmp_path: Path) -> None:
+    section = DOCS.joinpath("explainers.md").read_text(encoding="utf-8").partition("## Parameters")[2]
+    example = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)[0])
+    assert {item["name"] for item in example["explainers"]} == {"integratedGradients", "occlusion"}
+    # Windows of 4 pixels fit any of the known data.
+    assert _findings(tmp_path, **example) == []
+    table = [line for line in section.splitlines() if line.startswith("| `")]
+    for explainer, known in EXPLAINER_PARAMETERS.items():
+        row = next((line for line in table if f"`{explainer}`" in line), "")
+        assert {name for name in known if f"`{name}`" not in row} == {"budgetMiB"}, explainer
 
 
 @given(st.sampled_from(sorted(EXPLAINER_PARAMETERS)), st.dictionaries(st.text(max_size=9), st.integers() | st.text()))

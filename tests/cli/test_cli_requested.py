@@ -21,6 +21,7 @@ from xnas_core.search.view import CandidateState, TaskState
 from xnas_core.tasks import EndReason, TaskKind
 from xnas_core.testing.command_line import xnas
 from xnas_core.testing.growing_search import GrowingSearch
+from xnas_evaluator.explain.stored import read
 from xnas_evaluator.testing_trained import TrainedFolder, trained_folder
 
 OPERATIONS = ("nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3", "none", "skip_connect")
@@ -61,9 +62,16 @@ def test_refine_shows_before_and_after_and_explain_comes_on_top(trained: Trained
     (pair,) = document["pairs"]
     assert (pair["first"], pair["second"], pair["weight"]) == (3, 8, 25.0)
 
-    told = xnas("explain", trained.root, trained.candidate, "--method", "saliency", "--samples-per-class", "1")
+    told = xnas(
+        "explain", trained.root, trained.candidate, "--method", "gradCam", "--samples-per-class", "1",
+        "--set", "gradCam.preferredSide=8", "--set", "gradCam.layer=stage1",
+    )  # fmt: skip
     assert told.code == exit_codes.OK, told.err
-    assert "explain-1/explanations/saliency.png" in told.out
+    assert "explain-1/explanations/gradCam.png" in told.out
+    (stored,) = trained.root.glob("candidates/*/explain-1/explanations/gradCam.safetensors")
+    said = read(stored.read_bytes())[1]["parameters"]
+    assert said["layer"].startswith("stage1.")
+    assert said["layerSide"] >= 8
 
     view = open_search(trained.root)
     (record,) = view.candidates
@@ -83,6 +91,10 @@ def test_what_cannot_be_done_is_said_before_anything_starts(trained: TrainedFold
         (["refine", trained.root, "c", "--separate", "3"], "does not name two classes"),
         (["refine", trained.root, "c", "--separate", "3,3"], "two classes, not"),
         (["explain", trained.root, "c", "--method", "nothing"], 'no explainer "nothing"'),
+        (["explain", trained.root, "c", "--set", "steps=3"], "write NAME.PARAMETER=VALUE"),
+        (["explain", trained.root, "c", "--set", "gradCam.preferredSide=1"], "must be a whole number 2 to 1,024"),
+        (["explain", trained.root, "c", "--set", "gradCam.layers=stage1"], "did you mean 'layer'"),
+        (["explain", trained.root, "c", "--set", "occlusion.window=2"], "occlusion, which is not asked for"),
         (["explain", trained.root, "cfff"], "has no candidate 'cfff'"),
         (["explain", tmp_path, "c"], "holds no search"),
         (["explain", "s3://bucket/searches/x", "c"], "where nothing runs"),

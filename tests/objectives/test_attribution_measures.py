@@ -162,6 +162,21 @@ def test_a_picture_of_the_image_itself_fails_the_sanity_check(tmp_path: Path, mo
     assert _measure("randomization_sanity", _view(tmp_path, "trained", method="saliency")).value == pytest.approx(1)
 
 
+def test_a_map_that_random_weights_turn_upside_down_fails_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = _view(tmp_path, "trained", method="saliency", compare="signed", randomizations=3)
+    trained = view.network.state_dict()
+
+    class Turned:
+        def explain(self, other: Any, inputs: Tensor, *_: object) -> Explanation:
+            same = all(torch.equal(value, trained[name]) for name, value in other.state_dict().items())
+            return Explanation(inputs.detach().clone() * (1 if same else -1))
+
+    monkeypatch.setattr(configuring, "load", lambda _kind, _name: Turned)
+    assert _measure("randomization_sanity", view).value == pytest.approx(1)
+
+
 # --- completeness ---
 
 
