@@ -161,24 +161,13 @@ class KubeClient:
 
     # Writing
 
-    async def create(
-        self,
-        resource: Resource,
-        namespace: str,
-        body: Mapping[str, Any],
-        *,
-        as_user: str | None = None,
-        as_groups: Sequence[str] = (),
-    ) -> JsonObject:
-        """Create, on behalf of a user where one is named. Not repeated after a lost answer.
+    async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> JsonObject:
+        """Create. Not repeated after a lost answer.
 
         Raises:
             AlreadyExistsError, InvalidError, ForbiddenError: its message is the server's.
         """
-        headers = _impersonation(as_user, as_groups)
-        return await self._json(
-            _call("create", resource, "POST", namespace, body=body, headers=headers, repeatable=False)
-        )
+        return await self._json(_call("create", resource, "POST", namespace, body=body, repeatable=False))
 
     async def create_or_get(
         self, resource: Resource, namespace: str, body: Mapping[str, Any]
@@ -207,46 +196,9 @@ class KubeClient:
         name = body["metadata"]["name"]
         return await self._json(_call("update", resource, "PUT", namespace, name, body=body))
 
-    async def merge_patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        patch: Mapping[str, Any],
-        *,
-        as_user: str | None = None,
-        as_groups: Sequence[str] = (),
-    ) -> JsonObject:
+    async def merge_patch(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> JsonObject:
         """JSON merge patch (null removes a field). With metadata.resourceVersion in it a stale one is ConflictError."""
-        headers = _impersonation(as_user, as_groups)
-        return await self._json(
-            _call("patch", resource, "PATCH", namespace, name, body=patch, content_type=_MERGE, headers=headers)
-        )
-
-    async def patch_status(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        status: Mapping[str, Any],
-        *,
-        uid: str | None = None,
-        version: str | None = None,
-    ) -> JsonObject:
-        """Merge patch of the status.
-
-        Raises:
-            ConflictError: `version` (a resourceVersion) is stale, and nothing was written; or `uid` is not that of the
-                object of this name, and it was written: the API server ignores a uid here. `replace_status` does not.
-        """
-        patch: JsonObject = {"status": dict(status)}
-        patch |= {} if version is None else {"metadata": {"resourceVersion": version}}
-        patched = await self._json(
-            _call("patch", resource, "PATCH", namespace, name, "status", body=patch, content_type=_MERGE)
-        )
-        if uid not in (None, patched["metadata"]["uid"]):
-            raise ConflictError(f"the status was written to another {resource.kind} of the name {name}", 409)
-        return patched
+        return await self._json(_call("patch", resource, "PATCH", namespace, name, body=patch, content_type=_MERGE))
 
     async def replace_status(
         self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any], *, uid: str
@@ -276,16 +228,13 @@ class KubeClient:
         *,
         propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
         uid: str | None = None,
-        as_user: str | None = None,
-        as_groups: Sequence[str] = (),
     ) -> bool:
         """Delete; False where there was nothing. ConflictError where `uid` is given and the object has another."""
         options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        headers = _impersonation(as_user, as_groups)
         try:
-            await self._json(_call("delete", resource, "DELETE", namespace, name, body=options, headers=headers))
+            await self._json(_call("delete", resource, "DELETE", namespace, name, body=options))
         except NotFoundError:
             return False
         return True
@@ -364,9 +313,3 @@ def _items(resource: Resource, found: JsonObject) -> list[JsonObject]:
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
     return ({"labelSelector": labels} if labels else {}) | ({"fieldSelector": fields} if fields else {})
-
-
-def _impersonation(user: str | None, groups: Sequence[str]) -> list[tuple[str, str]]:
-    if user is None:
-        return []
-    return [("Impersonate-User", user), *(("Impersonate-Group", group) for group in groups)]

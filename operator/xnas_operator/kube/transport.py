@@ -7,7 +7,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,6 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     content_type: str = "application/json"
-    headers: Sequence[tuple[str, str]] = ()
     repeatable: bool = True
 
 
@@ -158,7 +157,7 @@ class Transport:
 
     async def _request(self, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         configuration = self._api.configuration
-        headers = CIMultiDict(call.headers)
+        headers: CIMultiDict[str] = CIMultiDict()
         headers["Accept"] = "application/json"
         headers["User-Agent"] = self._user_agent
         headers["Content-Type"] = call.content_type

@@ -165,7 +165,7 @@ class FakeApi:
                     raise ApiError(404, "the server could not find the requested resource")
                 return web.json_response(document)
             verb = target.verb(request.method, request.query)
-            user = self.identities.caller(request.headers, request.headers.getall("Impersonate-Group", []))
+            user = self.identities.caller(request.headers)
         except ApiError as error:
             return _failure(error)
         record = RecordedRequest(

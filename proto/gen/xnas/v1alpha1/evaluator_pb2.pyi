@@ -616,7 +616,7 @@ class GrantResponse(_message.Message):
     path: _builtins.str
     """A file on this machine. The writer replaces it atomically and durably."""
     url: _builtins.str
-    """A presigned URL, for one request with the verb asked for."""
+    """A presigned URL for the verb asked for. A request that failed may be repeated with it until it expires."""
     def __init__(
         self,
         *,
