@@ -132,12 +132,13 @@ class SearchController:
     async def run(self) -> None:
         """Run the search until its resource is gone, whatever happens meanwhile."""
         with structlog.contextvars.bound_contextvars(namespace=self.owner.namespace, search=self.owner.name):
+            self._around.metrics.begin(self.owner)
             if not self.known.gone.is_set():
                 await self._until_gone()
             self.feed.end()
             self._around.shelf.forget(self.owner.uid)
             await self._artifacts.clean_up()
-            self._around.metrics.forget(self.owner.namespace, self.owner.name)
+            self._around.metrics.forget(self.owner)
 
     async def _until_gone(self) -> None:
         living = asyncio.create_task(self._live_again_and_again())

@@ -24,10 +24,10 @@ def count(metrics: Metrics, owner: Owner, engine: Engine, events: Sequence[Event
                 task = engine.ledger.tasks.get(TaskRef(event.task, event.candidate))
                 attempt = task.attempt(event.attempt) if task is not None else None
                 seconds = event.time - attempt.started if attempt is not None else None
-                metrics.evaluation_ended(owner.namespace, owner.name, "succeeded", seconds)
+                metrics.evaluation_ended(owner, "succeeded", seconds)
             case AttemptEnded(task=TaskKind.EVALUATE):
                 preempted = classify(event.reason) is FailureClass.PREEMPTED
-                metrics.evaluation_ended(owner.namespace, owner.name, "preempted" if preempted else "failed")
+                metrics.evaluation_ended(owner, "preempted" if preempted else "failed")
             case AttemptStarted(task=TaskKind.EVALUATE, attempt=1):
                 candidate = engine.by_id.get(event.candidate)
                 if candidate is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping
+from typing import TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,6 +20,9 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from xnas_core.api.status import StateWord
 from xnas_operator.kube import Exchange
+from xnas_operator.manifests.names import Owner
+
+_M = TypeVar("_M", Counter, Gauge)
 
 OUTCOMES = ("succeeded", "failed", "preempted")
 SLOT_STATES = ("busy", "free", "disconnected")
@@ -30,7 +34,11 @@ _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 
 
 class Metrics:
-    """One set of series with a registry of its own. Use from one event loop or under a lock of one's own."""
+    """One set of series with a registry of its own. Use from one event loop or under a lock of one's own.
+
+    Series are named by namespace and name of a search. They are those of the resource that began last under that name:
+    what is said of one before it, which may be on its way out still, changes nothing.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -72,15 +80,22 @@ class Metrics:
             self._front_size,
             self._hypervolume,
         )
-        self._known: dict[tuple[str, str], set[tuple[MetricWrapperBase, tuple[str, ...]]]] = {}
-        self._states: dict[tuple[str, str], str] = {}
+        self._known: dict[Owner, set[tuple[MetricWrapperBase, tuple[str, ...]]]] = {}
+        self._states: dict[Owner, str] = {}
+        self._named: dict[tuple[str, str], Owner] = {}
         self._count_searches()
 
-    def evaluation_ended(self, namespace: str, search: str, outcome: str, seconds: float | None = None) -> None:
+    def begin(self, owner: Owner) -> None:
+        """From now on the series of this name are this search's."""
+        before = self._named.get((owner.namespace, owner.name))
+        if before != owner:
+            self._remove(before)
+        self._named[owner.namespace, owner.name] = owner
+
+    def evaluation_ended(self, owner: Owner, outcome: str, seconds: float | None = None) -> None:
         """Count an attempt; `seconds` of a successful one, by the evaluator's clock."""
-        labels = (namespace, search, _bounded(outcome, OUTCOMES))
-        self._note(self._evaluations, labels)
-        self._evaluations.labels(*labels).inc()
+        if self._is_named(owner):
+            self._series(self._evaluations, owner, _bounded(outcome, OUTCOMES)).inc()
         if outcome == "succeeded" and seconds is not None:
             self._evaluation.observe(seconds)
 
@@ -88,30 +103,29 @@ class Metrics:
         """A task waited so long for its first slot."""
         self._queue_wait.observe(seconds)
 
-    def slots(self, namespace: str, search: str, counts: Mapping[str, int]) -> None:
+    def slots(self, owner: Owner, counts: Mapping[str, int]) -> None:
         """Slots by state (busy, free, disconnected); a state that is not named has none."""
-        for state in SLOT_STATES:
-            self._note(self._slots, (namespace, search, state))
-            self._slots.labels(namespace, search, state).set(counts.get(state, 0))
+        for state in SLOT_STATES if self._is_named(owner) else ():
+            self._series(self._slots, owner, state).set(counts.get(state, 0))
 
-    def front(self, namespace: str, search: str, size: int, hypervolume: float | None) -> None:
+    def front(self, owner: Owner, size: int, hypervolume: float | None) -> None:
         """The front as it is published."""
         for metric, value in ((self._front_size, size), (self._hypervolume, hypervolume)):
-            if value is not None:
-                self._note(metric, (namespace, search))
-                metric.labels(namespace, search).set(value)
+            if value is not None and self._is_named(owner):
+                self._series(metric, owner).set(value)
 
-    def forget(self, namespace: str, search: str) -> None:
-        """Remove all series of a search that was deleted."""
-        for metric, labels in self._known.pop((namespace, search), set()):
-            metric.remove(*labels)
-        if self._states.pop((namespace, search), None) is not None:
+    def forget(self, owner: Owner) -> None:
+        """Remove all series of a search that was deleted; those of another one that has its name now stay."""
+        if self._is_named(owner):
+            self._remove(owner)
+            del self._named[owner.namespace, owner.name]
+        if self._states.pop(owner, None) is not None:
             self._count_searches()
 
-    def standing(self, namespace: str, search: str, state: str) -> None:
+    def standing(self, owner: Owner, state: str) -> None:
         """A search is in this state, a StateWord, until it says another or is forgotten."""
-        if self._states.get((namespace, search)) != state:
-            self._states[namespace, search] = state
+        if self._states.get(owner) != state:
+            self._states[owner] = state
             self._count_searches()
 
     def _count_searches(self) -> None:
@@ -138,8 +152,17 @@ class Metrics:
         """The text for Prometheus and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
-    def _note(self, metric: MetricWrapperBase, labels: tuple[str, ...]) -> None:
-        self._known.setdefault((labels[0], labels[1]), set()).add((metric, labels))
+    def _is_named(self, owner: Owner) -> bool:
+        return self._named.get((owner.namespace, owner.name)) == owner
+
+    def _series(self, metric: _M, owner: Owner, *labels: str) -> _M:
+        whole = (owner.namespace, owner.name, *labels)
+        self._known.setdefault(owner, set()).add((metric, whole))
+        return metric.labels(*whole)
+
+    def _remove(self, owner: Owner | None) -> None:
+        for metric, labels in self._known.pop(owner, ()) if owner is not None else ():
+            metric.remove(*labels)
 
 
 def _bounded(value: str, known: tuple[str, ...]) -> str:

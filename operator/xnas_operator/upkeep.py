@@ -205,20 +205,20 @@ class Upkeep:
 
     def _measure(self) -> None:
         """Let the metrics follow."""
-        metrics, space, name = self._around.metrics, self._owner.namespace, self._owner.name
+        metrics, owner = self._around.metrics, self._owner
         session = self._known.session
         if self._known.gone.is_set():
             return
-        metrics.standing(space, name, self.shown.state.value)
+        metrics.standing(owner, self.shown.state.value)
         if self._facts is not None:
             progress = self._facts.progress
-            metrics.front(space, name, progress.front_size, progress.hypervolume)
+            metrics.front(owner, progress.front_size, progress.hypervolume)
             counts = dict.fromkeys(SLOT_STATES, 0)
             for view in session.desk.evaluators() if session is not None and session.desk is not None else ():
                 busy = view.busy if view.connected else 0
                 counts["busy"] += busy
                 counts["free" if view.connected else "disconnected"] += view.slots - busy
-            metrics.slots(space, name, counts)
+            metrics.slots(owner, counts)
 
 
 def _why(status: ArchitectureSearchStatus) -> tuple[str, str]:

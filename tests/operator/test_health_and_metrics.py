@@ -16,6 +16,7 @@ from xnas_core.testing.fake_api import FakeApi, Fault
 from xnas_operator.http import Heartbeats, HttpServer, Readiness
 from xnas_operator.kube import CONFIG_MAPS, Exchange, KubeClient, UnavailableError
 from xnas_operator.kube.transport import Patience
+from xnas_operator.manifests.names import Owner
 from xnas_operator.metrics import Metrics
 
 
@@ -161,6 +162,9 @@ async def test_a_port_that_is_taken_is_named(port: Port) -> None:
 # Metrics
 
 
+DIGITS = Owner("team", "digits", "uid")
+
+
 def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
     """(name, label values in the order of their names) -> value, of our own series."""
     text = metrics.exposition()[0].decode()
@@ -173,7 +177,8 @@ def values(metrics: Metrics) -> dict[tuple[str, ...], float]:
 
 
 async def test_metrics_are_read_by_prometheus(port: Port) -> None:
-    port.metrics.evaluation_ended("team", "digits", "succeeded", 3.0)
+    port.metrics.begin(DIGITS)
+    port.metrics.evaluation_ended(DIGITS, "succeeded", 3.0)
     async with aiohttp.ClientSession() as session:
         response = await session.get(f"http://127.0.0.1:{port.server.port}/metrics")
         assert response.headers["Content-Type"].startswith("text/plain; version=")
@@ -183,14 +188,15 @@ async def test_metrics_are_read_by_prometheus(port: Port) -> None:
 
 def test_every_metric_has_its_name_and_labels() -> None:
     metrics = Metrics()
-    metrics.evaluation_ended("team", "digits", "succeeded", 3.0)
-    metrics.evaluation_ended("team", "digits", "failed")
-    metrics.slots("team", "digits", {"busy": 2, "free": 1})
-    metrics.front("team", "digits", 7, 0.25)
+    metrics.begin(DIGITS)
+    metrics.evaluation_ended(DIGITS, "succeeded", 3.0)
+    metrics.evaluation_ended(DIGITS, "failed")
+    metrics.slots(DIGITS, {"busy": 2, "free": 1})
+    metrics.front(DIGITS, 7, 0.25)
     metrics.waited(2.0)
     metrics.journal(0.02)
     metrics.store("get", 0.1)
-    metrics.standing("team", "digits", "Running")
+    metrics.standing(DIGITS, "Running")
     metrics.api(Exchange("patch", "xnas.dev", "architecturesearches/status", "team", 200, 0.01))
     metrics.api(Exchange("get", "", "pods", "team", 0, 0.01))
     found = values(metrics)
@@ -217,30 +223,61 @@ def test_every_metric_has_its_name_and_labels() -> None:
 def test_a_deleted_search_leaves_no_series() -> None:
     metrics = Metrics()
     before = values(metrics)
-    for search in ("one", "two"):
-        metrics.evaluation_ended("team", search, "failed")
-        metrics.slots("team", search, {"busy": 1})
-        metrics.front("team", search, 3, None)
-        metrics.standing("team", search, "Pending")
-        metrics.standing("team", search, "Running")
+    first, second = (Owner("team", name, f"uid-{name}") for name in ("one", "two"))
+    for one in (first, second):
+        metrics.begin(one)
+        metrics.evaluation_ended(one, "failed")
+        metrics.slots(one, {"busy": 1})
+        metrics.front(one, 3, None)
+        metrics.standing(one, "Pending")
+        metrics.standing(one, "Running")
     assert values(metrics)["xnas_searches", "Running"] == 2
-    metrics.forget("team", "one")
+    metrics.forget(first)
     assert values(metrics)["xnas_searches", "Running"] == 1
     assert not [key for key in values(metrics) if "one" in key]
     assert [key for key in values(metrics) if "two" in key]
-    metrics.forget("team", "two")
-    metrics.forget("team", "never-there")
+    metrics.forget(second)
+    metrics.forget(Owner("team", "never-there", "uid"))
     assert set(values(metrics)) == set(before)
     assert values(metrics)["xnas_searches", "Running"] == 0
 
 
+def test_a_name_that_is_used_again_is_another_search() -> None:
+    metrics = Metrics()
+    old, new, elsewhere = Owner("team", "one", "old"), Owner("team", "one", "new"), Owner("other", "one", "old")
+    for owner in (old, elsewhere):
+        metrics.begin(owner)
+        metrics.evaluation_ended(owner, "succeeded", 1.0)
+        metrics.slots(owner, {"busy": 4})
+        metrics.standing(owner, "Complete")
+    metrics.begin(new)
+    assert not [key for key in values(metrics) if "team" in key], "what the former one counted is not the new one's"
+    metrics.evaluation_ended(new, "failed")
+    metrics.front(new, 3, 0.5)
+    metrics.standing(new, "Running")
+    # The former one is on its way out, and speaks on.
+    metrics.evaluation_ended(old, "failed")
+    metrics.front(old, 9, 0.9)
+    metrics.slots(old, {"busy": 4})
+    metrics.forget(old)
+    found = values(metrics)
+    assert found["xnas_evaluations_total", "team", "failed", "one"] == 1
+    assert found["xnas_front_size", "team", "one"] == 3
+    assert ("xnas_slots", "team", "one", "busy") not in found
+    assert found["xnas_evaluations_total", "other", "succeeded", "one"] == 1
+    assert (found["xnas_searches", "Running"], found["xnas_searches", "Complete"]) == (1, 1)
+    metrics.begin(new)
+    assert values(metrics) == found, "a controller that is begun again goes on"
+
+
 def test_labels_are_bounded() -> None:
     metrics = Metrics()
+    metrics.begin(DIGITS)
     for number in range(50):
-        metrics.evaluation_ended("team", "digits", f"outcome-{number}")
+        metrics.evaluation_ended(DIGITS, f"outcome-{number}")
         metrics.store(f"operation-{number}", 0.1)
-        metrics.slots("team", "digits", {f"state-{number}": 1})
-        metrics.standing("team", f"search-{number}", f"state-{number}")
+        metrics.slots(DIGITS, {f"state-{number}": 1})
+        metrics.standing(Owner("team", f"search-{number}", ""), f"state-{number}")
         metrics.api(Exchange(f"verb-{number}", "", "pods", "team", 1000 + number, 0.1))
     found = values(metrics)
     assert found["xnas_evaluations_total", "team", "other", "digits"] == 50
