@@ -16,6 +16,7 @@ from xnas_core.tasks import TaskKind, TaskResult
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.diagnosis.make import Diagnosed, diagnose
 from xnas_evaluator.evaluate import check_fit, environment
+from xnas_evaluator.explain.configured import check
 from xnas_evaluator.explain.make import Made, make
 from xnas_evaluator.objectives.validation import score
 from xnas_evaluator.resident import device_data
@@ -98,8 +99,8 @@ def _wanted(kind: TaskKind, spec: ArchitectureSearchSpec, parameters: Mapping[st
     if kind is not TaskKind.EXPLAIN:
         raise InvalidInputError(f"finalise can't do a task of the kind {kind.value!r}")
     asked = read_parameters("explain", ExplainParameters, parameters)
-    return Wanted(
-        asked.methods or given.methods,
-        asked.samples_per_class or given.samples_per_class,
-        merged(explainers, by_name(asked.explainers or ())),
-    )
+    changed = by_name(asked.explainers or ())
+    explainers = merged(explainers, changed)
+    for name in changed:
+        check(name, explainers[name])
+    return Wanted(asked.methods or given.methods, asked.samples_per_class or given.samples_per_class, explainers)

@@ -58,6 +58,18 @@ def test_arms_are_named_by_what_sets_them_apart() -> None:
     assert [arm.name for arm in other.arms] == ["dataset.name cifar10", "dataset.name digits"]
 
 
+def test_parameters_of_an_explainer_set_arms_apart_only_where_a_metric_judges_it() -> None:
+    explainers = [{"name": "integratedGradients", "parameters": {"steps": 9}}]
+    pictures = compare([search(1), search(2, explainers=explainers)])
+    assert [len(arm.trials) for arm in pictures.arms] == [2]
+    judged: dict[str, Any] = {"metrics": [{"name": "sparsity"}]}
+    values = compare([search(1, **judged), search(2, **judged, explainers=explainers)])
+    assert [arm.name for arm in values.arms] == [
+        "explainers []",
+        "explainers[0].name integratedGradients, explainers[0].parameters.steps 9",
+    ]
+
+
 def test_best_and_median_are_those_of_the_candidates() -> None:
     trial = two_arms(range(2), range(2)).arms[0].trials[0]
     values = [c.objectives[0] for c in trial.view.candidates if c.state is CandidateState.SUCCEEDED]

@@ -13,8 +13,10 @@ import numpy as np
 from xnas_core.analysis.significance import Floats
 from xnas_core.analysis.volumes import common_reference, volumes
 from xnas_core.api.change import spec_digest
+from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.errors import InvalidInputError
-from xnas_core.objectives import to_minimise
+from xnas_core.objectives import METRICS, to_minimise
+from xnas_core.search.acceptance import judged_explainers
 from xnas_core.search.view import CandidateRecord, CandidateState, SearchView
 
 WITHOUT_EFFECT = (
@@ -135,6 +137,7 @@ def compare(searches: Sequence[tuple[str, SearchView]]) -> Comparison:
         document = {k: v for k, v in view.spec.to_document().items() if k not in WITHOUT_EFFECT}
         # Reference values only decide how the front is measured, and here all are measured alike.
         document["objectives"] = [{k: v for k, v in o.items() if k != "reference"} for o in document["objectives"]]
+        document["explainers"] = _with_effect(view.spec, document["explainers"])
         key = spec_digest(document)
         documents[key] = document
         found = volumes(view, reference) if reference is not None else np.zeros(_finished(view))
@@ -150,6 +153,14 @@ def compare(searches: Sequence[tuple[str, SearchView]]) -> Comparison:
     )
     budget = min(arm.evaluations for arm in arms)
     return Comparison(arms, reference, budget, tuple(_remarks(arms)))
+
+
+def _with_effect(spec: ArchitectureSearchSpec, explainers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the explainers whose parameters values depend on; a plug-in's metric may use any."""
+    measured = {*(o.metric_name for o in spec.objectives), *(m.metric_name for m in spec.metrics)}
+    if not METRICS.keys() >= measured:
+        return explainers
+    return [item for item in explainers if item["name"] in judged_explainers(spec)]
 
 
 def _finished(view: SearchView) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.declared import Kind, Parameter, UnknownParameterError, number, read, whole
+from xnas_core.api.declared import Kind, Parameter, Settings, UnknownParameterError, number, read, whole
 from xnas_core.api.explaining import ExplainerSpec
 from xnas_core.errors import InvalidInputError
 
@@ -79,11 +79,16 @@ def contradiction(explainer: str, parameters: Mapping[str, Any]) -> tuple[str, s
     return None
 
 
-def check_built_in(explainer: str, parameters: Mapping[str, Any]) -> None:
-    """Raise InvalidInputError, with a sentence, if a built-in explainer's parameter is unknown or wrong."""
-    read(explainer, EXPLAINER_PARAMETERS[explainer], parameters)
+def read_built_in(explainer: str, parameters: Mapping[str, Any]) -> Settings:
+    """Return a built-in explainer's settings.
+
+    Raises:
+        InvalidInputError: an unknown parameter, or a value that is not allowed or contradicts another.
+    """
+    settings = read(explainer, EXPLAINER_PARAMETERS[explainer], parameters)
     if (found := contradiction(explainer, parameters)) is not None:
         raise InvalidInputError(f"{explainer}: {found[0]} {found[1]}")
+    return settings
 
 
 def arguments(factory: Callable[..., object]) -> list[str] | None:
@@ -103,6 +108,8 @@ def make_plug_in(explainer: str, factory: Callable[..., Any], parameters: Mappin
     Raises:
         InvalidInputError: it does not take a parameter, or refuses its value.
     """
+    if not parameters:
+        return factory()
     known = arguments(factory)
     if known is not None:
         for name in parameters:

@@ -106,7 +106,7 @@ def lacking(spec: ArchitectureSearchSpec, capabilities: Collection[str]) -> list
         wanted += [("objective", name) for name in _measured(spec) if not objectives.always_recorded(name)]
         if spec.explanations.scope is not ExplanationScope.NONE:
             wanted += [("explainer", name) for name in spec.explanations.methods]
-        wanted += [("explainer", name) for name in _judged(spec)]
+        wanted += [("explainer", name) for name in judged_explainers(spec)]
     words = {"dataset": "data set", "objective": "objective", "explainer": "explainer"}
     missing = [(kind, name) for kind, name in wanted if f"{kind}/{name}" not in capabilities]
     return [f"{words[kind]} {name}" for kind, name in dict.fromkeys(missing)]
@@ -118,8 +118,8 @@ def _measured(spec: ArchitectureSearchSpec) -> list[str]:
     return [*named.values(), *(c.metric for c in spec.constraints if c.metric not in named)]
 
 
-def _judged(spec: ArchitectureSearchSpec) -> list[str]:
-    """Return the explainers that measures judge."""
+def judged_explainers(spec: ArchitectureSearchSpec) -> list[str]:
+    """Return the explainers that built-in metrics of a search judge."""
     given = [(item.metric_name, item.parameters) for item in spec.metrics]
     given += [(item.metric_name, item.parameters) for item in spec.objectives]
     named = objectives.spec_metrics(spec)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xnas_core.api.class_pairs import resolve_pairs
-from xnas_core.api.explainer_parameters import EXPLAINER_PARAMETERS, by_name, check_built_in, merged
+from xnas_core.api.explainer_parameters import EXPLAINER_PARAMETERS, by_name, merged, read_built_in
 from xnas_core.api.spec import Checkpoints
 from xnas_core.api.suggest import unknown_name
 from xnas_core.api.task_parameters import ExplainParameters, NoParameters, RefineParameters, read_parameters
@@ -121,7 +121,7 @@ def _check_explainers(engine: Engine, wanted: ExplainParameters, known: Collecti
     # Together, as the evaluator will have them: two that are right alone may contradict each other.
     for name, parameters in merged(by_name(engine.spec.explainers), by_name(explainers)).items():
         if name in given and name in EXPLAINER_PARAMETERS:
-            check_built_in(name, parameters)
+            read_built_in(name, parameters)
 
 
 def _check_retry(candidate: Candidate, task: Task | None) -> None:

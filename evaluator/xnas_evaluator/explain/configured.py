@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xnas_core.api.base import ParameterValue
-from xnas_core.api.explainer_parameters import EXPLAINER_PARAMETERS, check_built_in, make_plug_in
+from xnas_core.api.explainer_parameters import EXPLAINER_PARAMETERS, make_plug_in, read_built_in
 from xnas_core.plugins import PluginKind, load
 from xnas_evaluator.explain.base import Explainer
 
@@ -33,10 +33,10 @@ def configured(name: str, parameters: Mapping[str, ParameterValue]) -> Explainer
     if name not in EXPLAINER_PARAMETERS:
         plug_in: Explainer = make_plug_in(name, factory, parameters)
         return plug_in
-    check_built_in(name, parameters)
+    settings = read_built_in(name, parameters)
     arguments = {_ARGUMENTS.get(key, key): value for key, value in parameters.items() if key != _BUDGET}
     if _BUDGET in parameters:
-        arguments["budget_bytes"] = int(str(parameters[_BUDGET])) * 2**20
+        arguments["budget_bytes"] = settings.whole(_BUDGET) * 2**20
     built_in: Explainer = factory(**arguments)
     return built_in
 
@@ -44,6 +44,6 @@ def configured(name: str, parameters: Mapping[str, ParameterValue]) -> Explainer
 def check(name: str, parameters: Mapping[str, ParameterValue]) -> None:
     """Raise InvalidInputError if a parameter is unknown or wrong; a built-in explainer is not imported for it."""
     if name in EXPLAINER_PARAMETERS:
-        check_built_in(name, parameters)
+        read_built_in(name, parameters)
     elif parameters:
         configured(name, parameters)
