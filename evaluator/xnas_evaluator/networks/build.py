@@ -119,9 +119,7 @@ def activation_layers(network: GraphNetwork, layers: Layers = "convolutionsAndAc
         if layers == "convolutionsAndActivations":
             counts = node.op is Op.CONV or node.op in ACTIVATIONS
         else:
-            counts = node.op not in _NOT_COUNTED and (
-                layers == "all" or node.name in chosen or fits(node.name, chosen)
-            )
+            counts = node.op not in _NOT_COUNTED and (layers == "all" or node.name in chosen or fits(node.name, chosen))
         if counts:
             found[node.name] = network.get_submodule(node.name)
     return found
