@@ -97,28 +97,29 @@ class Nsga2:
         self._eta = spec.mutation.eta
         self._cardinalities = np.asarray(cardinalities, dtype=np.int64)
         self._population: list[Candidate] = []
-        # What breeding needs of the population, made when it is first asked for: (genes, ranking).
-        self._bred_from: tuple[nsga2.Ints, nsga2.Ranking] | None = None
+        self._ranking: nsga2.Ranking | None = None  # of the population, once it is known
+        self._genes: nsga2.Ints | None = None  # of the population, once somebody breeds
 
     def tell(self, candidates: Sequence[Candidate]) -> None:
         """Let the best of population and newcomers survive."""
         if not candidates:
             return
         pool = [*self._population, *candidates]
+        self._ranking = self._genes = None
         if len(pool) > self._size:
-            values, violation = _arrays(pool)
-            pool = [pool[index] for index in nsga2.survivors(values, violation, self._size)]
+            kept, self._ranking = nsga2.survivors(*_arrays(pool), self._size)
+            pool = [pool[index] for index in kept.tolist()]
         self._population = pool
-        self._bred_from = None
 
     def breed(self, rng: np.random.Generator, count: int) -> list[Sketch]:
         """Return children in pairs, each pair of two parents."""
         if not self._population:
             return []
-        if self._bred_from is None:
-            genes = np.asarray([c.genes for c in self._population], dtype=np.int64)
-            self._bred_from = genes, nsga2.rank(*_arrays(self._population))
-        genes, ranking = self._bred_from
+        if self._genes is None:
+            self._genes = np.asarray([c.genes for c in self._population], dtype=np.int64)
+        if self._ranking is None:
+            self._ranking = nsga2.rank(*_arrays(self._population))
+        genes, ranking = self._genes, self._ranking
         chosen = nsga2.tournament(rng, ranking, -(-count // 2))
         parents = genes[chosen]
         if self._crossover.name is CrossoverName.UNIFORM:
@@ -158,7 +159,8 @@ class Nsga2:
 
     def restore(self, members: Sequence[Candidate]) -> None:
         """See Algorithm.restore."""
-        self._population, self._bred_from = list(members), None
+        self._population = list(members)
+        self._ranking = self._genes = None
 
 
 class RegularizedEvolution:

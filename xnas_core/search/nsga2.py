@@ -89,11 +89,15 @@ def crowding(values: Floats, ranks: Ints) -> Floats:
     return total
 
 
-def survivors(values: Floats, violation: Floats, count: int) -> Ints:
-    """Return the positions of the `count` best candidates, best first."""
+def survivors(values: Floats, violation: Floats, count: int) -> tuple[Ints, Ranking]:
+    """Return the positions of the `count` best candidates, best first, and their ranking among themselves.
+
+    Ranks need no second sorting: whoever beats a survivor survives too, so survivors keep the ranks that they had.
+    """
     ranking = rank(values, violation)
-    order = np.lexsort((np.arange(len(values)), -ranking.crowding, ranking.rank))
-    return order[:count]
+    order = np.lexsort((np.arange(len(values)), -ranking.crowding, ranking.rank))[:count]
+    ranks = ranking.rank[order]
+    return order, Ranking(ranks, crowding(values[order], ranks))
 
 
 def tournament(rng: np.random.Generator, ranking: Ranking, pairs: int) -> Ints:
