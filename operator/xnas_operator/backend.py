@@ -31,6 +31,7 @@ from xnas_operator.auth import KubeAuthorizer
 from xnas_operator.controller import SearchController
 from xnas_operator.kube import SEARCHES, KubeClient
 from xnas_operator.kube.errors import ConflictError, InvalidError, KubeError
+from xnas_operator.manifests.names import Owner
 from xnas_operator.searches import Searches
 
 PATIENCE_SECONDS = 3.0
@@ -130,6 +131,8 @@ class ClusterBackend:
     async def watch(self, namespace: str, name: str) -> AsyncGenerator[SearchMoment, None]:
         """See SearchBackend.watch."""
         controller = await self._read(namespace, name)
+        if controller.feed.broken:
+            controller = await self._begun(controller.owner, after=controller)
         known: SearchMoment | None = None
         async for moment in controller.feed.watch():
             if moment.progress is not None:
@@ -168,16 +171,24 @@ class ClusterBackend:
             raise NotFoundError(f"the search {namespace}/{name} is being deleted")
         if not self._searches.watches(namespace):
             raise _not_watched(namespace)
+        return await self._begun(Owner(namespace, name, metadata["uid"]))
+
+    async def _begun(self, owner: Owner, after: SearchController | None = None) -> SearchController:
+        """Return the controller of a resource, another than one that failed."""
         # The watch is a little behind the API server, and after a start of the operator more than a little.
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._searches.begun(metadata["uid"])
+                return await self._searches.begun(owner.uid, after)
         except TimeoutError:
-            raise UnavailableError(f"the search {namespace}/{name} is not served yet; try again") from None
+            raise UnavailableError(f"the search {owner.namespace}/{owner.name} is not served yet; try again") from None
 
     async def _read(self, namespace: str, name: str) -> SearchController:
         """Return the controller of a search that has not begun, or whose journal was read."""
         controller = await self._controller(namespace, name)
+        if not controller.being_read:
+            return controller
+        if controller.feed.broken:
+            controller = await self._begun(controller.owner, after=controller)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS), contextlib.aclosing(controller.feed.watch()) as moments:
                 async for _ in moments:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from xnas_core.service.errors import UnavailableError
 from xnas_operator.controller import SearchController
 from xnas_operator.known import Surroundings
 from xnas_operator.kube.resources import JsonObject
@@ -102,9 +103,9 @@ class Searches:
         """Return whether searches of a namespace are heard of."""
         return self._watches(namespace)
 
-    async def begun(self, uid: str) -> SearchController:
-        """Return the controller of the resource with this uid, as soon as there is one."""
-        while (controller := self._controllers.get(uid)) is None:
+    async def begun(self, uid: str, after: SearchController | None = None) -> SearchController:
+        """Return the controller of the resource with this uid, as soon as there is one, and another than `after`."""
+        while (controller := self._controllers.get(uid)) is None or controller is after:
             await self._news.wait()
         return controller
 
@@ -134,6 +135,8 @@ class Searches:
             search=controller.owner.name,
             exc_info=task.exception(),
         )
+        where = f"{controller.owner.namespace}/{controller.owner.name}"
+        controller.feed.break_off(UnavailableError(f"the search {where} is not served for a moment; ask again"))
         asyncio.get_running_loop().call_later(RESTART_SECONDS, self._begin_again, uid, controller)
 
     def _begin_again(self, uid: str, failed: SearchController) -> None:

@@ -11,16 +11,21 @@ import pytest
 from tests.operator.plant import Plant, manifest
 from xnas_core.dispatch import messages as m
 from xnas_core.errors import StoreError
+from xnas_core.service.errors import UnavailableError
+from xnas_core.service.values import SearchMoment
 from xnas_core.testing.fake_api import FakeApi, JsonObject
 from xnas_core.testing.fake_evaluator import FakeEvaluator, Outcome
 from xnas_core.testing.memory_store import Fault as StoreFault
 from xnas_core.testing.waiting import until
 from xnas_operator import searches as searches_module
 from xnas_operator.artifact_keeping import FINALIZER
+from xnas_operator.auth import KubeAuthorizer, TokenAuthenticator
+from xnas_operator.backend import ClusterBackend
 from xnas_operator.controller import SearchController
 from xnas_operator.kube import KubeClient
 from xnas_operator.manifests.names import job_name
 from xnas_operator.session import SearchSession
+from xnas_operator.upkeep import Upkeep
 
 
 @pytest.fixture
@@ -93,6 +98,43 @@ async def test_what_was_deleted_while_no_operator_was_there_is_not_run(
         await until(lambda: not list(searches))
     assert not plant.api.items("jobs")
     assert not opened
+
+
+async def test_watches_of_a_controller_that_failed_end_and_their_callers_find_the_next_one(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow(plant)
+    monkeypatch.setattr(searches_module, "RESTART_SECONDS", 0.5)
+    look, failing = Upkeep._look, False
+
+    async def looked(self: Upkeep) -> float:
+        if failing:
+            raise RuntimeError("a fault of ours")
+        return await look(self)
+
+    monkeypatch.setattr(Upkeep, "_look", looked)
+    async with plant.operator() as searches:
+        plant.api.create(manifest(limits={"maxEvaluations": 12}))
+        authorizer = KubeAuthorizer(plant.kube, TokenAuthenticator(plant.kube))
+        backend = ClusterBackend(plant.kube, searches, plant.store, authorizer)
+        await until(lambda: (plant.status().get("evaluations") or {}).get("finished", 0) >= 2)
+        failed = plant.controller()
+        moments = backend.watch("team", "one")
+        await anext(moments)
+        failing = True
+        with pytest.raises(UnavailableError, match="ask again"):
+            await asyncio.wait_for(_to_the_end(moments), 10)
+        failing = False
+        last = await asyncio.wait_for(_to_the_end(backend.watch("team", "one")), 20)
+        assert last.finished == 12
+        assert plant.controller() is not failed
+
+
+async def _to_the_end(moments: AsyncIterator[SearchMoment]) -> SearchMoment:
+    async for moment in moments:
+        if moment.standing.finished:
+            return moment
+    raise AssertionError("the watch ended before the search")
 
 
 async def test_a_search_that_is_deleted_after_its_controller_failed_is_not_begun_again(

@@ -67,6 +67,7 @@ class EngineFeed:
         self._version = 0
         self._news = asyncio.Event()
         self._ended = False
+        self._broken: UnavailableError | None = None
         self._view: tuple[int, SearchView] | None = None
         self._records = RecordCache()
         self._forgetting: asyncio.TimerHandle | None = None
@@ -112,6 +113,19 @@ class EngineFeed:
         self._ended = True
         self.changed()
 
+    def break_off(self, error: UnavailableError) -> None:
+        """Say that whoever ran the search is gone, and another feed follows: watches end with this error.
+
+        Their callers come again, with the position that they have heard of.
+        """
+        self._broken = error
+        self.changed()
+
+    @property
+    def broken(self) -> bool:
+        """Whether `break_off` was called: what was durable then can be read, and nothing new comes."""
+        return self._broken is not None
+
     async def view(self) -> SearchView:
         """Return the search as a whole, without artifacts that were given up; raise NotBegunError."""
         await self.durable()
@@ -140,6 +154,8 @@ class EngineFeed:
         """See SearchBackend.watch."""
         while not self._ended:
             await self.durable()
+            if self._broken is not None:
+                raise self._broken
             seen = self._version
             yield self._moment()
             while self._version == seen:
