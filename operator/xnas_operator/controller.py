@@ -251,11 +251,14 @@ class SearchController:
 
     async def _run(self, session: SearchSession, changes: dict[str, Any] | None) -> None:
         """Run the loop; give it each change of the spec."""
-        stays = changes is not None and session.engine is not None and session.engine.stays_finished(changes)
-        if not stays or len(session.inbox):
+        engine = session.engine
+        goes_on = engine is None or engine.finished is None
+        if engine is not None and changes is not None and not engine.stays_finished(changes):
+            goes_on = True
+        if goes_on or len(session.inbox) or not (engine is not None and engine.done):
             self.known.wants_evaluators = True
             self._stale = True
-        if session.engine is None or session.engine.finished is None or (changes is not None and not stays):
+        if goes_on:
             self.known.report_uri = None
         self.known.dirty.set()
         running = asyncio.create_task(session.run(changes))

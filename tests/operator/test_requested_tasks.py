@@ -165,6 +165,25 @@ async def test_an_operator_that_is_killed_meanwhile_loses_no_task(bench: Bench) 
         await until(lambda: b"completeness_delta" in bench.published() and not bench.plant.api.items("jobs"), 20)
 
 
+async def test_a_change_meanwhile_that_reopens_nothing_keeps_no_evaluator_away(bench: Bench) -> None:
+    bench.seconds = {TaskKind.EXPLAIN: 30.0}
+    async with bench.plant.operator():
+        bench.plant.api.create(manifest())
+        await bench.complete()
+        member = bench.plant.status()["front"][0]["id"]
+        await bench.request(member, TaskKind.EXPLAIN)
+        await until(lambda: bool(bench.plant.api.items("jobs")), 20)
+    (job,) = bench.plant.api.items("jobs")
+    bench.plant.api.delete("jobs", "team", job["metadata"]["name"])
+    await until(lambda: not bench.plant.api.items("jobs") and not bench.plant.api.items("pods"), 20)
+    bench.plant.api.patch("architecturesearches", "team", "one", {"spec": {"ttlSecondsAfterFinished": 3600}})
+    bench.seconds = {}
+    async with bench.plant.operator():
+        await until(lambda: bench.task(TaskKind.EXPLAIN, member) is TaskState.SUCCEEDED, 30)
+        await until(lambda: b"completeness_delta" in bench.published() and not bench.plant.api.items("jobs"), 20)
+        assert bench.plant.status()["state"] == "Complete"
+
+
 async def test_what_cannot_be_done_is_refused_and_wakes_nobody(bench: Bench) -> None:
     async with bench.plant.operator():
         with pytest.raises(NotFoundError):

@@ -73,10 +73,11 @@ class Shelf:
         return await asyncio.shield(task)
 
     def _was_read(self, uid: str, task: asyncio.Task[Book]) -> None:
+        failed = task.cancelled() or task.exception() is not None
         if self._reading.get(uid) is not task:
             return
         del self._reading[uid]
-        if not task.cancelled() and task.exception() is None:
+        if not failed:
             self.put(uid, task.result())
 
     def put(self, uid: str, book: Book) -> None:
