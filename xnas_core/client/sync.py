@@ -93,7 +93,7 @@ class SearchClient:
         return self._driver.run(calls.get(self._connection, namespace, name))
 
     def list(self, namespace: str | None = None) -> Iterator[SearchInfo]:
-        """Yield the searches of a namespace, by name, without manifests; None: of all, one namespace after the other."""
+        """Yield the searches of a namespace, by name, without manifests; None: of all, one after the other."""
         return self._driver.iterate(calls.list_searches(self._connection, namespace))
 
     def update(self, namespace: str, name: str, spec_patch: Mapping[str, Any]) -> SearchInfo:
