@@ -33,6 +33,7 @@ from xnas_operator.kube.resources import SEARCHES, JsonObject
 from xnas_operator.manifests.names import Owner
 from xnas_operator.pool import EvaluatorPool
 from xnas_operator.session import Identity, SearchSession
+from xnas_operator.spec_news import SpecNews
 from xnas_operator.spec_reading import RefusedError, SpecReader
 from xnas_operator.status import Trouble, store_uris
 from xnas_operator.upkeep import Upkeep
@@ -61,7 +62,7 @@ class SearchController:
         self._reader = SpecReader(around.defaults, around.may_read)
         self._upkeep = Upkeep(around, self.owner, self.known, self._reader, self.pool, self.feed, self._uris)
         self._artifacts = ArtifactKeeper(around, self.owner, self.identity.root, self.known)
-        self._spec_news = asyncio.Event()
+        self._spec_news = SpecNews()
         self._stale = True
         """Whether tables and report are older than the search."""
         self._ended_at = 0.0
@@ -236,7 +237,7 @@ class SearchController:
                 await self._finished(session)
                 continue
             if session.engine is not None and session.engine.suspended and nothing_new:
-                await self._next_news(session)
+                await self._spec_news.or_request(session.inbox)
                 continue
             await self._run(session, changes)
 
@@ -252,9 +253,7 @@ class SearchController:
     async def _run(self, session: SearchSession, changes: dict[str, Any] | None) -> None:
         """Run the loop; give it each change of the spec."""
         engine = session.engine
-        goes_on = engine is None or engine.finished is None
-        if engine is not None and changes is not None and not engine.stays_finished(changes):
-            goes_on = True
+        goes_on = engine is None or engine.finished is None or not (changes is None or engine.stays_finished(changes))
         if goes_on or len(session.inbox) or not (engine is not None and engine.done):
             self.known.wants_evaluators = True
             self._stale = True
@@ -264,7 +263,7 @@ class SearchController:
         running = asyncio.create_task(session.run(changes))
         try:
             while not running.done():
-                await self._spec_news_or(running)
+                await self._spec_news.or_end_of(running)
                 if not running.done() and self._spec_news.is_set():
                     self._spec_news.clear()
                     changes = self._changes(session)
@@ -281,30 +280,6 @@ class SearchController:
         if self.session is not None and self.session.engine is not None:
             measuring.count(self._around.metrics, self.owner, self.session.engine, events)
         self.known.dirty.set()
-
-    async def _next_spec(self) -> None:
-        await self._spec_news.wait()
-        self._spec_news.clear()
-
-    async def _spec_news_or(self, other: asyncio.Task[Any]) -> None:
-        """Return when the spec changed, or the other one has ended; that one is left alone."""
-        news = asyncio.create_task(self._spec_news.wait())
-        try:
-            await asyncio.wait({news, other}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
-            await asyncio.gather(news, return_exceptions=True)
-
-    async def _next_news(self, session: SearchSession) -> None:
-        """Return when the spec changed, or a task was asked for."""
-        asked = asyncio.create_task(session.inbox.wait())
-        try:
-            await self._spec_news_or(asked)
-        finally:
-            asked.cancel()
-            await asyncio.gather(asked, return_exceptions=True)
-        # Whoever called looks at the spec in any case.
-        self._spec_news.clear()
 
     def _changes(self, session: SearchSession) -> dict[str, Any] | None:
         """Return the accepted spec with what may change and did; None if nothing did. Notes what may not change."""
@@ -325,7 +300,7 @@ class SearchController:
             text = "the search is suspended and has not begun"
             self.known.accepted = Finding.unknown(ConditionReason.SUSPENDED, text)
             self.known.dirty.set()
-            await self._next_spec()
+            await self._spec_news.next()
             raise _AgainError
         data = await self._described(session, spec) if needs_data(spec) else None
         await session.accept(spec, data)
@@ -341,7 +316,7 @@ class SearchController:
         self.known.dirty.set()
         asking = asyncio.create_task(session.desk.describe())
         try:
-            await self._spec_news_or(asking)
+            await self._spec_news.or_end_of(asking)
             if not asking.done():
                 raise _AgainError
             answer = asking.result()
@@ -400,10 +375,10 @@ class SearchController:
         """Wait for a changed spec, a task, or the end of the resource's time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._time_left(self._ended_at)):
-                await self._next_news(session)
+                await self._spec_news.or_request(session.inbox)
                 return
         await self._around.kube.delete(SEARCHES, self.owner.namespace, self.owner.name, uid=self.owner.uid)
-        await self._next_spec()
+        await self._spec_news.next()
 
     def _time_left(self, finished_at: float) -> float | None:
         search = self._reader.going_on(self.known.body, self.feed.accepted_document)

@@ -1,16 +1,19 @@
-"""A search that has ended is not in the operator's memory, and is the same to whoever looks at it."""
+"""A search that has ended stays so, is not in the operator's memory, and is the same to whoever looks at it."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from tests.operator.plant import Plant, manifest
 from xnas_core.errors import StoreError
 from xnas_core.search.candidates import Candidate
+from xnas_core.search.engine import Engine
 from xnas_core.search.recovery import recover
 from xnas_core.search.viewing import view
 from xnas_core.service.shelf import Shelf
@@ -41,6 +44,13 @@ async def complete(plant: Plant) -> None:
     await until(lambda: controller.session is not None and controller.session.shelved)
 
 
+def _journalled(plant: Plant) -> Engine:
+    (store,) = plant.stores.values()
+    engine, _ = recover(store)
+    assert engine is not None
+    return engine
+
+
 def _candidates() -> int:
     return sum(isinstance(thing, Candidate) for thing in gc.get_objects())
 
@@ -66,10 +76,8 @@ async def test_nothing_that_grows_with_a_search_stays_after_its_end(plant: Plant
         assert status["evaluations"]["succeeded"] == 8
         assert status["frontSize"] == len(status["front"]) > 0
         backend = backend_of(plant)
-        shown, (store,) = await backend.view("team", "one"), plant.stores.values()
-        recovered, _ = recover(store)
-        assert recovered is not None
-        assert shown.candidates == view(recovered, "one").candidates
+        shown = await backend.view("team", "one")
+        assert shown.candidates == view(_journalled(plant), "one").candidates
         assert (await backend.moment("team", "one")).front.members == shown.front
         first = await anext(backend.watch("team", "one"))
         assert {record.id for record in await first.arrivals(0, 8)} == {record.id for record in shown.candidates}
@@ -112,3 +120,56 @@ async def test_a_store_that_is_away_is_named_to_readers_and_changes_nothing(plan
         store.blind = False
         assert len((await backend.view("team", "one")).candidates) == 8
         assert plant.status() == status
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"suspend": True},
+        {"evaluators": {"replicas": 3}},
+        {"ttlSecondsAfterFinished": 3600},
+        {"limits": {"maxEvaluations": 5}},
+    ],
+)
+async def test_a_finished_search_stays_finished_whatever_else_is_changed(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    written: list[dict[str, Any]] = []
+    replace = plant.kube.replace_status
+
+    async def noted(*where: Any, **more: Any) -> Any:
+        written.append(where[3])
+        return await replace(*where, **more)
+
+    async with plant.operator():
+        plant.api.create(manifest())
+        await complete(plant)
+        before, end = plant.status(), _journalled(plant).finished
+        monkeypatch.setattr(plant.kube, "replace_status", noted)
+        made = len(
+            [request for request in plant.api.requests if (request.verb, request.resource) == ("create", "jobs")]
+        )
+        plant.api.patch("architecturesearches", "team", "one", {"spec": change})
+        await until(lambda: plant.status()["conditions"][0].get("observedGeneration", 0) == 2, 10)
+        await until(lambda: _journalled(plant).spec_document.get(next(iter(change))) is not None)
+        await asyncio.sleep(0.3)
+    (field,) = change
+    accepted = _journalled(plant).spec_document[field]
+    assert accepted == change[field] or change[field].items() <= accepted.items()
+    assert _journalled(plant).finished == end
+    assert written
+    for status in written:
+        changing = [key for key in status if status[key] != before.get(key)]
+        assert set(changing) <= {"observedGeneration", "conditions", "evaluations"}, changing
+        for old, new in zip(before["conditions"], status["conditions"], strict=True):
+            assert {**new, "observedGeneration": 0} == {**old, "observedGeneration": 0}
+    jobs = [request for request in plant.api.requests if (request.verb, request.resource) == ("create", "jobs")]
+    assert len(jobs) == made
+
+
+async def test_a_finished_search_goes_when_a_shorter_time_is_over(plant: Plant) -> None:
+    async with plant.operator():
+        plant.api.create(manifest(ttlSecondsAfterFinished=3600))
+        await complete(plant)
+        plant.api.patch("architecturesearches", "team", "one", {"spec": {"ttlSecondsAfterFinished": 0}})
+        await until(lambda: not plant.api.exists("architecturesearches", "team", "one"), 10)

@@ -133,61 +133,6 @@ async def test_raised_limits_reopen_a_finished_search(plant: Plant) -> None:
     assert len(journalled(plant).candidates) == 12
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"suspend": True},
-        {"evaluators": {"replicas": 3}},
-        {"ttlSecondsAfterFinished": 3600},
-        {"limits": {"maxEvaluations": 5}},
-    ],
-)
-async def test_a_finished_search_stays_finished_whatever_else_is_changed(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
-) -> None:
-    written: list[dict[str, Any]] = []
-    replace = plant.kube.replace_status
-
-    async def noted(*where: Any, **more: Any) -> Any:
-        written.append(where[3])
-        return await replace(*where, **more)
-
-    async with plant.operator():
-        plant.api.create(manifest())
-        await plant.state("Complete")
-        await until(lambda: "reportUri" in plant.status() and not plant.api.items("jobs"))
-        before, end = plant.status(), journalled(plant).finished
-        monkeypatch.setattr(plant.kube, "replace_status", noted)
-        made = len(
-            [request for request in plant.api.requests if (request.verb, request.resource) == ("create", "jobs")]
-        )
-        patch(plant, **change)
-        await until(lambda: plant.status()["conditions"][0].get("observedGeneration", 0) == 2, 10)
-        await until(lambda: journalled(plant).spec_document.get(next(iter(change))) is not None)
-        await asyncio.sleep(0.3)
-    (field,) = change
-    accepted = journalled(plant).spec_document[field]
-    assert accepted == change[field] or change[field].items() <= accepted.items()
-    assert journalled(plant).finished == end
-    assert written
-    for status in written:
-        changing = [key for key in status if status[key] != before.get(key)]
-        assert set(changing) <= {"observedGeneration", "conditions", "evaluations"}, changing
-        for old, new in zip(before["conditions"], status["conditions"], strict=True):
-            assert {**new, "observedGeneration": 0} == {**old, "observedGeneration": 0}
-    jobs = [request for request in plant.api.requests if (request.verb, request.resource) == ("create", "jobs")]
-    assert len(jobs) == made
-
-
-async def test_a_finished_search_goes_when_a_shorter_time_is_over(plant: Plant) -> None:
-    async with plant.operator():
-        plant.api.create(manifest(ttlSecondsAfterFinished=3600))
-        await plant.state("Complete")
-        await until(lambda: "reportUri" in plant.status() and not plant.api.items("jobs"))
-        patch(plant, ttlSecondsAfterFinished=0)
-        await until(lambda: not plant.api.exists("architecturesearches", "team", "one"), 10)
-
-
 async def test_the_pool_is_scaled_up_and_down(plant: Plant) -> None:
     slow(plant)
     async with plant.operator():

@@ -321,9 +321,7 @@ class Engine:
 
     def _settled(self) -> bool:
         """Return whether no evaluation is open that is still wanted."""
-        if self._prefix == len(self.candidates):
-            return True
-        return not any(self.wanted(task) for task in self.ledger.open_tasks(TaskKind.EVALUATE))
+        return self._prefix == len(self.candidates) or self._evaluated()
 
     def _evaluated(self) -> bool:
         """Return whether no evaluation is open that is still wanted, retries on request included."""
