@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,14 +96,23 @@ class Journal:
         """Return whether enough was written since the last one; sizes grow, so the total stays linear."""
         return self._since_snapshot > max(_MIN_SNAPSHOT_BYTES, self._snapshot_size // 2)
 
-    def snapshot(self, state: Mapping[str, Any]) -> None:
-        """Keep the state after the last segment. Blocks. A store that refuses costs only time at the next start."""
-        body = orjson.dumps({"schema": SCHEMA, "n": self._number, "digest": self._digest, "state": state})
-        try:
-            self._store.put(keys.snapshot(self._number), _sealed(body))
-        except StoreError as error:
-            _log.warning("no snapshot could be written", error=str(error))
+    def snapshot(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Write the state after the last segment down; return what keeps it.
+
+        The state may change as soon as this has returned. What is returned blocks; it may be called in another thread,
+        while segments are appended. A store that refuses costs only time at the next start.
+        """
+        number = self._number
+        body = orjson.dumps({"schema": SCHEMA, "n": number, "digest": self._digest, "state": state})
         self._since_snapshot, self._snapshot_size = 0, len(body)
+
+        def keep() -> None:
+            try:
+                self._store.put(keys.snapshot(number), _sealed(body))
+            except StoreError as error:
+                _log.warning("no snapshot could be written", error=str(error))
+
+        return keep
 
     def carry_on(self, since_snapshot: int, snapshot_size: int) -> None:
         """Remember how much recovery had to read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -139,6 +140,26 @@ def test_a_store_that_refuses_snapshots_stops_nothing(store: MemoryStore) -> Non
     engine = _search(400, store)
     assert engine.finished is not None
     assert not _snapshots(store)
+
+
+def test_the_search_does_not_wait_for_a_snapshot(store: MemoryStore) -> None:
+    late: list[int] = []
+
+    def slow(key: str) -> Fault:
+        if key.startswith(keys.SNAPSHOTS) and not late:
+            written = len(list(store.list(keys.JOURNAL)))
+            late.append(0)
+            for _ in range(1000):
+                late[0] = len(list(store.list(keys.JOURNAL))) - written
+                if late[0] >= 3:
+                    break
+                time.sleep(0.01)
+        return Fault.NONE
+
+    store.fault = slow
+    live = _state(_search(320, store))
+    assert late[0] >= 3, "segments are written while the store takes its time with a snapshot"
+    assert _state(recover(store)[0]) == _state(recover(store, snapshots=False)[0]) == live
 
 
 def test_a_damaged_segment_after_the_snapshot_is_named_all_the_same(store: MemoryStore) -> None:

@@ -70,6 +70,7 @@ class SearchLoop:
         self._turnstile = turnstile if dispatcher is None else None
         self._stopping = False
         self._requests: list[ev.Event] = []
+        self._snapshot: asyncio.Future[None] | None = None
         self.busy = False
         """Whether the engine holds events that are not durable yet: nobody may be shown them (protocol.md §5.3)."""
 
@@ -97,16 +98,32 @@ class SearchLoop:
             self._dispatcher.hold(held)
         while True:
             changed = await self._turn()
-            outcome = self._outcome()
-            if outcome is not None:
-                return outcome
             if changed:
-                # What this turn gave away goes out before the next one decides.
+                # What this turn gave away goes out before anything else is done.
                 await asyncio.sleep(0)
-            elif self._dispatcher is None:
-                return "finished" if self._engine.finished else "stopped"
-            else:
+                self._keep_snapshot()
+            outcome = self._outcome()
+            if outcome is None and not changed and self._dispatcher is None:
+                outcome = "finished" if self._engine.finished else "stopped"
+            if outcome is not None:
+                if self._snapshot is None:
+                    return outcome
+                # Who asks for something meanwhile is heard: there is one turn more.
+                snapshot, self._snapshot = self._snapshot, None
+                await snapshot
+            elif not changed and self._dispatcher is not None:
                 await self._dispatcher.wait(IDLE_SECONDS)
+
+    def _keep_snapshot(self) -> None:
+        """Have a snapshot written where there is need of one, beside the next turns: nobody waits for it."""
+        if self._snapshot is not None:
+            if not self._snapshot.done():
+                return
+            self._snapshot.result()
+            self._snapshot = None
+        if self._journal.wants_snapshot():
+            keep = self._journal.snapshot(self._engine.to_document())
+            self._snapshot = asyncio.get_running_loop().run_in_executor(None, keep)
 
     def _outcome(self) -> LoopOutcome | None:
         """Return how the loop ends if it ends now."""
@@ -142,9 +159,6 @@ class SearchLoop:
         if events:
             await self._append(events, asked)
             self.busy = False
-            if self._journal.wants_snapshot():
-                state = self._engine.to_document()
-                await asyncio.to_thread(self._journal.snapshot, state)
         for one in asked:
             one.done()
         if self._dispatcher is not None:
