@@ -96,17 +96,21 @@ class Journal:
         """Return whether enough was written since the last one; sizes grow, so the total stays linear."""
         return self._since_snapshot > max(_MIN_SNAPSHOT_BYTES, self._snapshot_size // 2)
 
-    def snapshot(self, state: Mapping[str, Any]) -> Callable[[], None]:
-        """Write the state after the last segment down; return what keeps it.
+    def snapshot(self, state: Callable[[], Mapping[str, Any]]) -> Callable[[], None]:
+        """Return what keeps the state after the last segment; call it once.
 
-        The state may change as soon as this has returned. What is returned blocks; it may be called in another thread,
-        while segments are appended. A store that refuses costs only time at the next start.
+        It blocks, and may be called in another thread while segments are appended. A store that refuses costs only
+        time at the next start.
+
+        Args:
+            state: makes the document of that state; called by what is returned.
         """
-        number = self._number
-        body = orjson.dumps({"schema": SCHEMA, "n": number, "digest": self._digest, "state": state})
-        self._since_snapshot, self._snapshot_size = 0, len(body)
+        number, digest = self._number, self._digest
+        self._since_snapshot = 0
 
         def keep() -> None:
+            body = orjson.dumps({"schema": SCHEMA, "n": number, "digest": digest, "state": state()})
+            self._snapshot_size = len(body)
             try:
                 self._store.put(keys.snapshot(number), _sealed(body))
             except StoreError as error:

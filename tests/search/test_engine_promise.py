@@ -120,6 +120,19 @@ def test_replay_and_snapshots_give_the_same_state_at_every_event(mode: str, algo
     assert orjson.dumps(replay.to_document()) == orjson.dumps(world.engine.to_document())
 
 
+@pytest.mark.parametrize("mode", ["generational", "steadyState"])
+def test_a_captured_state_is_that_of_its_moment_whatever_follows(mode: str) -> None:
+    spec = _spec(mode, evaluations=30)
+    world = _World(_start(spec), 5, 4, failing=7)
+    world.run()
+    replay, moments = _start(spec), []
+    for event in world.events:
+        replay.handle(event)
+        moments.append((replay.capture(), orjson.dumps(replay.to_document())))
+    for captured, then in moments:
+        assert orjson.dumps(captured()) == then
+
+
 @pytest.mark.parametrize("cut", [1, 10, 55, 100, 130])
 def test_an_interrupted_search_decides_as_one_never_interrupted(cut: int) -> None:
     whole = _World(_start(_spec()), 1).run()

@@ -72,9 +72,9 @@ class Candidate:
         """
         self._sealed = orjson.dumps(self._fields())
 
-    def to_document(self) -> list[Any] | orjson.Fragment:
-        """Return it for `orjson.dumps`, fields in order; `from_document` is the inverse of both."""
-        return self._fields() if self._sealed is None else orjson.Fragment(self._sealed)
+    def to_json(self) -> bytes:
+        """Return its fields in order; `from_document` reads them, parsed again."""
+        return orjson.dumps(self._fields()) if self._sealed is None else self._sealed
 
     def _fields(self) -> list[Any]:
         return [
@@ -86,7 +86,7 @@ class Candidate:
 
     @staticmethod
     def from_document(document: list[Any]) -> Candidate:
-        """Read what `to_document` wrote."""
+        """Read what `to_json` wrote, parsed again."""
         (
             number, id_, genes, encoding, generation, parents, operators, parameters, macs, proposed_at, state, metrics,
             errors, timings, artifacts, environment, values, violation, failure, finished_at,

@@ -6,7 +6,7 @@ events and changes nothing: whoever runs the engine journals them and gives them
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -398,9 +398,13 @@ class Engine:
 
     # --- snapshots ------------------------------------------------------------------------------------------------
 
-    def to_document(self) -> dict[str, Any]:
+    def to_document(self) -> Mapping[str, Any]:
         """Return the whole state as a JSON document, for `orjson.dumps` (protocol.md §5.5)."""
-        return snapshot.document_of(self)
+        return self.capture()()
+
+    def capture(self) -> Callable[[], Mapping[str, Any]]:
+        """Return what makes the document of the state as it is now, later and in any thread."""
+        return snapshot.capture(self)
 
     @staticmethod
     def from_document(document: Mapping[str, Any], space: SearchSpace | None = None) -> Engine:

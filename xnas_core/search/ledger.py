@@ -236,15 +236,13 @@ class Ledger:
         )
         return [task.ref for task in chosen]
 
-    def to_document(self) -> list[Any]:
-        """Return all tasks, in the order in which they were opened, for `orjson.dumps`; see `from_document`."""
-        return [
-            _document(task) if task.sealed is None else orjson.Fragment(task.sealed) for task in self.tasks.values()
-        ]
+    def to_json(self) -> list[bytes]:
+        """Return each task, in the order in which they were opened; see `from_document`."""
+        return [orjson.dumps(_document(task)) if task.sealed is None else task.sealed for task in self.tasks.values()]
 
     @staticmethod
     def from_document(document: list[dict[str, Any]], preempted_attempts: int) -> Ledger:
-        """Read what `to_document` wrote, parsed again."""
+        """Read what `to_json` wrote, parsed again."""
         ledger = Ledger()
         ledger.preempted_attempts = preempted_attempts
         started: list[tuple[float, TaskRef]] = []

@@ -122,7 +122,7 @@ class SearchLoop:
             self._snapshot.result()
             self._snapshot = None
         if self._journal.wants_snapshot():
-            keep = self._journal.snapshot(self._engine.to_document())
+            keep = self._journal.snapshot(self._engine.capture())
             self._snapshot = asyncio.get_running_loop().run_in_executor(None, keep)
 
     def _outcome(self) -> LoopOutcome | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from xnas_core.search import events as ev
 from xnas_core.search.candidates import Candidate
@@ -20,28 +21,39 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-def document_of(engine: Engine) -> dict[str, Any]:
-    """Return the whole state, for `orjson.dumps`."""
-    return {
-        "schema": SCHEMA,
-        "started": engine.started.model_dump(),
-        "spec": engine.spec_document,
-        "candidates": [candidate.to_document() for candidate in engine.candidates],
-        "ledger": engine.ledger.to_document(),
+def capture(engine: Engine) -> Callable[[], dict[str, Any]]:
+    """Return what makes a document, for `orjson.dumps`, of the whole state as it is now, whatever changes later.
+
+    The loop waits for the first part only: a list of what was written down before. Thousands of candidates take some
+    ten times as long to be put together, which may be done in another thread.
+    """
+    candidates, tasks = [candidate.to_json() for candidate in engine.candidates], engine.ledger.to_json()
+    rest = {
         "preempted": engine.ledger.preempted_attempts,
         "population": engine.algorithm.members(),
-        "untold": engine.untold,
+        "untold": list(engine.untold),
         "told": engine.told_generations,
-        "arrivals": engine.arrivals,
-        "hypervolumes": engine.hypervolumes,
-        "frontSizes": engine.front_sizes,
-        "front": engine.archive.keys,
+        "arrivals": list(engine.arrivals),
+        "hypervolumes": list(engine.hypervolumes),
+        "frontSizes": list(engine.front_sizes),
+        "front": list(engine.archive.keys),
         "reference": None if engine.archive.reference is None else engine.archive.reference.tolist(),
         "stopped": engine.stopped.model_dump() if engine.stopped else None,
         "finished": engine.finished.model_dump() if engine.finished else None,
         "suspended": engine.suspended,
         "active": [engine.watch.active_seconds, engine.watch.last_time],
     }
+    started, spec = engine.started, engine.spec_document
+
+    def document() -> dict[str, Any]:
+        head = {"schema": SCHEMA, "started": started.model_dump(), "spec": spec}
+        return {**head, "candidates": _array(candidates), "ledger": _array(tasks), **rest}
+
+    return document
+
+
+def _array(rows: Sequence[bytes]) -> orjson.Fragment:
+    return orjson.Fragment(b"".join((b"[", b",".join(rows), b"]")))
 
 
 def restore(engine: Engine, document: Mapping[str, Any]) -> None:
