@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
+from xnas_core.search.candidates import Candidate
 from xnas_core.search.engine import Engine
 from xnas_core.search.events import AttemptEnded, AttemptStarted, Event, LimitsChanged, Started, Succeeded
-from xnas_core.search.ledger import TaskRef
+from xnas_core.search.ledger import Ledger, Task, TaskRef
 from xnas_core.search.view import CandidateState, SearchState
 from xnas_core.search.viewing import view
 from xnas_core.tasks import EndReason, TaskKind
@@ -120,6 +122,10 @@ def test_replay_and_snapshots_give_the_same_state_at_every_event(mode: str, algo
     assert orjson.dumps(replay.to_document()) == orjson.dumps(world.engine.to_document())
 
 
+def _unsealed(ledger: Ledger) -> list[Task]:
+    return [replace(task, sealed=None) for task in ledger.tasks.values()]
+
+
 @pytest.mark.parametrize("mode", ["generational", "steadyState"])
 def test_a_captured_state_is_that_of_its_moment_whatever_follows(mode: str) -> None:
     spec = _spec(mode, evaluations=30)
@@ -129,6 +135,11 @@ def test_a_captured_state_is_that_of_its_moment_whatever_follows(mode: str) -> N
     for event in world.events:
         replay.handle(event)
         moments.append((replay.capture(), orjson.dumps(replay.to_document())))
+        # What was written down beforehand is never older than what it stands for.
+        for candidate in replay.candidates:
+            assert Candidate.from_document(orjson.loads(candidate.to_json())) == candidate
+        again = Ledger.from_document([orjson.loads(row) for row in replay.ledger.to_json()], 0)
+        assert _unsealed(again) == _unsealed(replay.ledger)
     for captured, then in moments:
         assert orjson.dumps(captured()) == then
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,9 +67,9 @@ class Candidate:
         return {name: float(value) for name, value in static.items() if value is not None} | self.metrics
 
     def seal(self) -> None:
-        """Write it down as JSON now; to be called after each change of a finished candidate.
+        """Write it down as JSON now; to be called after each change.
 
-        So a snapshot costs one copy of what is finished already, and does not hold up the loop.
+        So a snapshot only gathers what is written already, and does not hold up the loop.
         """
         self._sealed = orjson.dumps(self._fields())
 
@@ -96,6 +97,10 @@ class Candidate:
             proposed_at, CandidateState(state), metrics, errors, timings, [StoredArtifact(*a) for a in artifacts],
             environment, None if values is None else tuple(values), violation, failure, finished_at,
         )  # fmt: skip
-        if candidate.finished:
-            candidate.seal()
+        candidate.seal()
         return candidate
+
+
+def rows(candidates: Sequence[Candidate]) -> list[bytes]:
+    """Return each candidate as JSON. Straight from where it is written down: there may be tens of thousands."""
+    return [candidate._sealed or candidate.to_json() for candidate in candidates]

@@ -127,9 +127,9 @@ class Engine:
             candidate.state = CandidateState.SUCCEEDED
             self._score(candidate)
             self._finish(candidate, event.time)
-            candidate.seal()
         else:
             self.ledger.open(TaskRef(TaskKind.EVALUATE, candidate.id), candidate.number, self.problem.fidelity)
+        candidate.seal()
 
     def _succeeded(self, event: ev.Succeeded) -> None:
         if not self.ledger.succeed(TaskRef(event.task, event.candidate), event.attempt, event.time):

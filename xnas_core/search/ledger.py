@@ -61,7 +61,7 @@ class Task:
     earlier: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     sealed: bytes | None = None
-    """The task as JSON, once it is closed; None after a change. It makes snapshots cheap."""
+    """The task as JSON, while it runs and once it is closed; None after other changes. It makes snapshots cheap."""
 
     def attempt(self, number: int) -> Attempt | None:
         """Return an attempt by its number, or None if there was none."""
@@ -134,7 +134,7 @@ class Ledger:
         """Record that an attempt was given to an evaluator."""
         task = self.tasks[ref]
         task.attempts.append(Attempt(number, task_id, evaluator, time))
-        task.sealed = None
+        task.sealed = orjson.dumps(_document(task))
         self._waiting.pop(ref, None)
         self._running[ref] = None
 
@@ -238,7 +238,7 @@ class Ledger:
 
     def to_json(self) -> list[bytes]:
         """Return each task, in the order in which they were opened; see `from_document`."""
-        return [orjson.dumps(_document(task)) if task.sealed is None else task.sealed for task in self.tasks.values()]
+        return [task.sealed or orjson.dumps(_document(task)) for task in self.tasks.values()]
 
     @staticmethod
     def from_document(document: list[dict[str, Any]], preempted_attempts: int) -> Ledger:

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from xnas_core.search import events as ev
-from xnas_core.search.candidates import Candidate
+from xnas_core.search.candidates import Candidate, rows
 from xnas_core.search.clockwork import Stopwatch
 from xnas_core.search.ledger import Ledger
 from xnas_core.search.problem import parse_spec
@@ -27,7 +27,7 @@ def capture(engine: Engine) -> Callable[[], dict[str, Any]]:
     The loop waits for the first part only: a list of what was written down before. Thousands of candidates take some
     ten times as long to be put together, which may be done in another thread.
     """
-    candidates, tasks = [candidate.to_json() for candidate in engine.candidates], engine.ledger.to_json()
+    candidates, tasks = rows(engine.candidates), engine.ledger.to_json()
     rest = {
         "preempted": engine.ledger.preempted_attempts,
         "population": engine.algorithm.members(),
