@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.gpu.gpu_device import DEVICE, float32_is_float32
+from tests.gpu.gpu_device import DEVICE
 from xnas_evaluator.training.settings import prepare
 
 
@@ -25,9 +25,3 @@ def prepared() -> Iterator[None]:
     yield
     if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(autouse=True)
-def comparable() -> Iterator[None]:
-    with float32_is_float32():
-        yield

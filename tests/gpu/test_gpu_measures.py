@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.gpu.gpu_device import DEVICE, MARKS, float32_is_float32
+from tests.gpu.gpu_device import DEVICE, MARKS
 from xnas_core.api.spec import DatasetSpec, Precision
 from xnas_core.plugins import PluginKind, load, names
 from xnas_core.spaces.nas_bench_201 import NasBench201
@@ -32,7 +32,7 @@ from xnas_evaluator.training.settings import arithmetic
 pytestmark = MARKS
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-# Node 2 does not reach the output, so some of the activations are futile.
+# Node 2 does not reach the output, so some of the activations are not live.
 FUTILE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
 UNPRUNED = {"cellsPerStage": 1, "channels": 4, "prune": False}
 ASKED = {
@@ -85,8 +85,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> BothPlaces:
         numbers = arithmetic(device, Precision.FLOAT32)
         network = copy.deepcopy(trainer.network).to(numbers.device).to(memory_format=numbers.memory_format)
         context = FolderContext(assignment(), spec, root / device, device=device)
-        with float32_is_float32():
-            return measure(context, plan(spec), network, to_device(dataset, numbers.device), numbers, 1.0)
+        return measure(context, plan(spec), network, to_device(dataset, numbers.device), numbers, 1.0)
 
     return BothPlaces(there("cpu"), there(DEVICE))
 
