@@ -90,6 +90,7 @@ CALLS: dict[str, Callable[[SearchClient, str], object]] = {
     "candidates": lambda c, ns: list(c.candidates(ns, "theirs")),
     "candidate": lambda c, ns: c.candidate(ns, "theirs", "c000000000000"),
     "front": lambda c, ns: c.front(ns, "theirs"),
+    "summary": lambda c, ns: c.summary(ns, "theirs"),
     "lineage": lambda c, ns: c.lineage(ns, "theirs", "c000000000000"),
     "view": lambda c, ns: c.view(ns, "theirs"),
     "to_pandas": lambda c, ns: c.to_pandas(ns, "theirs"),
