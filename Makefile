@@ -38,9 +38,6 @@ demo: $(VENV)/local.stamp ## search on handwritten digits, from nothing to a rep
 test: $(VENV)/dev.stamp ## all tests that need no cluster, with coverage of xnas_core
 	$(BIN)/pytest -q -n auto --dist loadfile --cov --cov-report=term
 
-e2e: $(VENV)/dev.stamp ## the tests that need a cluster (KUBECONFIG), an S3 server (XNAS_S3_*), kubectl and helm
-	$(BIN)/pytest -q -m e2e tests/e2e
-
 test-fast: $(VENV)/dev.stamp ## the tests without those that take minutes
 	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow"
 
