@@ -169,7 +169,7 @@ class SearchView:
 
     def summary(self) -> SearchSummary:
         """Return it without the candidates off the front."""
-        by_id = {candidate.id: candidate for candidate in self.candidates if candidate.on_front}
+        by_id = {candidate.id: candidate for candidate in self.candidates}
         states = [candidate.state for candidate in self.candidates]
         return SearchSummary(
             search_id=self.search_id,
