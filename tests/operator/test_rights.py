@@ -160,7 +160,7 @@ async def _waiting(tmp_path: Path) -> set[Right]:
         api.patch("jobs", "team", "one-evaluators", {"spec": {"suspend": True}})
         await until(lambda: plant.condition("EvaluatorsReady").get("reason") == "Queued")
         await until(lambda: any(request.resource == "workloads" for request in api.requests))
-        assert plant.condition("EvaluatorsReady", "two").get("status") == "False"
+        await until(lambda: plant.condition("EvaluatorsReady", "two").get("status") == "False")
         return used(api)
 
 
