@@ -120,7 +120,7 @@ class Operator:
         await keeper.refresh()
         searches, watches = self._searches(kube, store, keeper)
         authorizer = KubeAuthorizer(kube, TokenAuthenticator(kube))
-        door = ClusterDoor(searches, EvaluatorIdentities(kube, authorizer))
+        door = ClusterDoor(searches, EvaluatorIdentities(kube, authorizer, seen=searches.seen))
         service = SearchService(ClusterBackend(kube, searches, store.below, authorizer), authorizer)
         listener = Listener(
             [f"0.0.0.0:{settings.grpc.port}"],

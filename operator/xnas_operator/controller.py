@@ -56,7 +56,7 @@ class SearchController:
         self.known = Known(body, body.get("status") or {})
         if body["metadata"].get("deletionTimestamp"):
             self.known.gone.set()
-        self.pool = EvaluatorPool(around.kube, self.owner)
+        self.pool = EvaluatorPool(around.kube, self.owner, around.pace.starting)
         self.feed = EngineFeed(self.owner.name, self.owner.uid, busy=self._busy, standing=self._standing)
         self._uris = store_uris(around.bucket, around.prefix + self.identity.root)
         self._reader = SpecReader(around.defaults, around.may_read)

@@ -29,9 +29,12 @@ class Pace:
 
     Attributes:
         status: between two patches of one status, at least.
-        counts: the same where only counts and the front have changed, so that quick evaluations cost few requests each.
+        counts, longest_counts: the same where only counts and the front have changed, so that an evaluation costs few
+            requests. The wait grows from the one to the other: it is as long as the search has gone on without another
+            change of its status.
         look: after so long everything is looked at again, whatever was heard.
         pending_look: the same while evaluators are missing.
+        starting: evaluators that are missing for less are just starting: no Events are read to learn why.
         patience: how long the store may be silent before the status says so.
         first_wait: before the first try after an error; it doubles.
         longest_wait: between two tries.
@@ -39,8 +42,10 @@ class Pace:
 
     status: float = 1.0
     counts: float = 4.0
+    longest_counts: float = 30.0
     look: float = 30.0
     pending_look: float = 5.0
+    starting: float = 5.0
     patience: float = 10.0
     first_wait: float = 1.0
     longest_wait: float = 60.0

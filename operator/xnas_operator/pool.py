@@ -30,17 +30,23 @@ _NODE_SECONDS = 5.0
 
 
 class EvaluatorPool:
-    """One search's evaluators. `job` and `pods` are fed by watches; `reconcile` makes the Job what is wanted."""
+    """One search's evaluators. `job` and `pods` are fed by watches; `reconcile` makes the Job what is wanted.
 
-    def __init__(self, kube: KubeClient, owner: Owner) -> None:
+    Args:
+        starting: evaluators that are missing for so many seconds are just starting, and no Events are read for them.
+    """
+
+    def __init__(self, kube: KubeClient, owner: Owner, starting: float = 5.0) -> None:
         self._kube = kube
         self._owner = owner
+        self._starting = starting
         self.job: JsonObject | None = None
         self.pods: dict[str, JsonObject] = {}
         self._events: Sequence[JsonObject] = ()
         self._workload: JsonObject | None = None
         self._nodes: dict[str, _Node] = {}
         self._events_at = float("-inf")
+        self._missing_since: float | None = None
         self._prepared: tuple[int, str] | None = None
 
     # --- what is seen ---------------------------------------------------------------------------------------------
@@ -164,14 +170,18 @@ class EvaluatorPool:
         if wanted > connected:
             await self._read_reasons()
         else:
-            self._events, self._workload = (), None
+            self._events, self._workload, self._missing_since = (), None, None
         return conditions.Pool(
             wanted, connected, self.job, tuple(self.pods.values()), workload=self._workload, events=self._events
         )
 
     async def _read_reasons(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._events_at < _EVENTS_SECONDS or self.job is None:
+        if self.job is None or now - self._events_at < _EVENTS_SECONDS:
+            return
+        if self._missing_since is None:
+            self._missing_since = now
+        if now - self._missing_since < self._starting and not _queued(self.job):
             return
         self._events_at = now
         space = self._owner.namespace

@@ -10,7 +10,7 @@ import structlog
 from xnas_core.service.errors import UnavailableError
 from xnas_operator.controller import SearchController
 from xnas_operator.known import Surroundings
-from xnas_operator.kube.resources import JsonObject
+from xnas_operator.kube.resources import JOBS, PODS, JsonObject, Resource
 from xnas_operator.manifests.names import UID_LABEL
 
 _log = structlog.get_logger(__name__)
@@ -98,6 +98,14 @@ class Searches:
         """Return the controller of the newest resource of this name."""
         found = [c for c in self._controllers.values() if (c.owner.namespace, c.owner.name) == (namespace, name)]
         return found[-1] if found else None
+
+    def seen(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
+        """Return a Job or pod of ours as the watch saw it last."""
+        for documents in {JOBS: self._jobs, PODS: self._pods}[resource].values():
+            document = documents.get(name)
+            if document is not None and document["metadata"]["namespace"] == namespace:
+                return document
+        return None
 
     def watches(self, namespace: str) -> bool:
         """Return whether searches of a namespace are heard of."""

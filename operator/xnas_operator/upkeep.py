@@ -70,6 +70,8 @@ class Upkeep:
         self._uris = uris
         self._facts: EngineFacts | None = None
         self._patched_at = float("-inf")
+        self._turned_at = float("inf")
+        """When something other than counts was written last, or anything for the first time."""
         self._late_most = 0
         self.shown = Standing(StateWord.PENDING)
 
@@ -194,9 +196,13 @@ class Upkeep:
         if not changed or known.gone.is_set():
             return self._around.pace.look
         now = asyncio.get_running_loop().time()
-        due = self._patched_at + self._around.pace.counts - now
-        if changed <= _COUNTS and due > 0:
+        pace, only_counts = self._around.pace, changed <= _COUNTS
+        wait = min(max(pace.counts, self._patched_at - self._turned_at), pace.longest_counts)
+        due = self._patched_at + wait - now
+        if only_counts and due > 0:
             return due
+        if not only_counts or math.isinf(self._patched_at):
+            self._turned_at = now
         self._patched_at = now
         space, name = self._owner.namespace, self._owner.name
         patched = await self._around.kube.replace_status(SEARCHES, space, name, document, uid=self._owner.uid)

@@ -108,7 +108,15 @@ class Plant:
             # Longer than the second between two looks at silent evaluators, as in any real setting.
             "times": LeaseTimes(0.5, 5.0),
             "pace": Pace(
-                status=0.1, counts=0.1, look=3.0, pending_look=0.5, patience=1.0, first_wait=0.1, longest_wait=2.0
+                status=0.1,
+                counts=0.1,
+                longest_counts=0.1,
+                look=3.0,
+                pending_look=0.5,
+                starting=0.0,
+                patience=1.0,
+                first_wait=0.1,
+                longest_wait=2.0,
             ),
             "bucket": "bucket",
             "prefix": "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +20,8 @@ from xnas_core.testing.fake_evaluator import FakeEvaluator, Outcome
 from xnas_core.testing.memory_store import Fault as StoreFault
 from xnas_core.testing.waiting import until
 from xnas_operator.artifact_keeping import FINALIZER
-from xnas_operator.kube import KubeClient
+from xnas_operator.known import Pace
+from xnas_operator.kube import JOBS, PODS, KubeClient
 from xnas_operator.metrics import Metrics
 
 SLOW = 0.15
@@ -374,3 +376,46 @@ async def test_requests_for_each_candidate_stay_few(plant: Plant) -> None:
         await plant.state("Complete", within=60)
         patches = [r for r in plant.api.requests if r.verb == "patch" and r.resource.startswith("architecturesearches")]
         assert len(patches) < 30
+
+
+async def test_the_longer_a_search_goes_on_alike_the_fewer_are_the_writes_of_its_counts(plant: Plant) -> None:
+    slow(plant, 0.05)
+    # Without the growing wait, the counts would be written at every look: ten times a second.
+    pace = Pace(status=0.1, counts=0.1, longest_counts=30.0, pending_look=0.5, starting=0.0)
+    async with plant.operator(pace=pace):
+        plant.api.create(manifest(limits={"maxEvaluations": 160}, algorithm={"populationSize": 20}))
+        await until(lambda: plant.status().get("evaluators") == {"desired": 2, "ready": 2})
+        before, began = len(_status_writes(plant)), asyncio.get_running_loop().time()
+        await plant.state("Complete", within=60)
+        # Waits of .1, .2, .4 and so on; the last writes say that the search has ended.
+        expected = math.log2((asyncio.get_running_loop().time() - began) / 0.1) + 5
+        assert len(_status_writes(plant)) - before <= expected
+
+
+def _status_writes(plant: Plant) -> list[Any]:
+    return [r for r in plant.api.requests if r.resource == "architecturesearches" and r.subresource == "status"]
+
+
+async def test_evaluators_that_just_start_are_not_asked_about(plant: Plant) -> None:
+    plant.kubelet.held = True
+    async with plant.operator(pace=Pace(status=0.05, pending_look=0.2, starting=1.0)):
+        plant.api.create(manifest())
+        await until(lambda: len(plant.api.items("pods")) == 2)
+        began = asyncio.get_running_loop().time()
+        await until(lambda: any(r.resource == "events" and r.verb == "list" for r in plant.api.requests))
+        assert asyncio.get_running_loop().time() - began > 0.5
+
+
+async def test_what_the_watches_saw_of_pods_and_jobs_is_found_by_name_until_it_is_gone(plant: Plant) -> None:
+    async with plant.operator() as searches:
+        plant.api.create(manifest(**LONG))
+        await until(lambda: len(plant.api.items("pods")) == 2)
+        name = plant.api.items("pods")[0]["metadata"]["name"]
+        await until(lambda: searches.seen(PODS, "team", name) is not None)
+        job = searches.seen(JOBS, "team", "one-evaluators")
+        assert job is not None
+        assert job["metadata"]["uid"] == plant.api.get("jobs", "team", "one-evaluators")["metadata"]["uid"]
+        assert searches.seen(PODS, "other", name) is None
+        plant.api.patch("architecturesearches", "team", "one", {"spec": {"suspend": True}})
+        await until(lambda: searches.seen(JOBS, "team", "one-evaluators") is None)
+        await until(lambda: searches.seen(PODS, "team", name) is None)

@@ -12,7 +12,7 @@ from xnas_core.service.errors import UnauthenticatedError, UnavailableError
 from xnas_core.service.interface import Caller
 from xnas_core.testing.fake_api import FakeApi, Fault, Token, User
 from xnas_operator.auth import EvaluatorIdentities, EvaluatorIdentity, KubeAuthorizer, TokenAuthenticator
-from xnas_operator.kube import SEARCHES, InvalidError, KubeClient
+from xnas_operator.kube import PODS, SEARCHES, InvalidError, KubeClient
 
 CONTROLLER = {"controller": True, "blockOwnerDeletion": True}
 
@@ -235,6 +235,24 @@ async def test_a_token_outlives_neither_pod_nor_job_nor_search(parts: Parts) -> 
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "digits-evaluators-0", "namespace": "team"}}
     )
     assert "another one has its name" in (await refusal(parts, token))[1]
+
+
+async def test_what_the_watches_have_seen_is_not_asked_for(parts: Parts, kube: KubeClient) -> None:
+    token, uid = pool(parts.api)
+    pod, job = parts.api.get("pods", "team", "digits-evaluators-0"), parts.api.get("jobs", "team", "digits-evaluators")
+    seen = {pod["metadata"]["name"]: pod, job["metadata"]["name"]: job}
+    evaluators = EvaluatorIdentities(kube, parts.access, seen=lambda _resource, _namespace, name: seen.get(name))
+    identity = await evaluators.resolve(bearer(token))
+    assert (identity.search_uid, identity.pod_name) == (uid, "digits-evaluators-0")
+    assert (parts.asked("pods"), parts.asked("jobs")) == (0, 0)
+
+
+async def test_a_pod_that_the_watches_show_under_another_uid_is_asked_for(parts: Parts, kube: KubeClient) -> None:
+    token, uid = pool(parts.api)
+    old = {"metadata": {"name": "digits-evaluators-0", "uid": "of an earlier pod"}}
+    evaluators = EvaluatorIdentities(kube, parts.access, seen=lambda resource, *_: old if resource is PODS else None)
+    assert (await evaluators.resolve(bearer(token))).search_uid == uid
+    assert (parts.asked("pods"), parts.asked("jobs")) == (1, 1)
 
 
 async def test_a_job_that_was_made_anew_is_another(parts: Parts) -> None:

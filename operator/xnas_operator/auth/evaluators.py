@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from xnas_core.dispatch.door import CallRefusedError
@@ -48,14 +48,16 @@ class EvaluatorIdentity:
         return self.pod_name or None
 
 
-Getter = Callable[[Resource, str, str], Awaitable[JsonObject]]
+Seen = Callable[[Resource, str, str], JsonObject | None]
 
 
 class EvaluatorIdentities:
     """Resolves the metadata of evaluators' calls. Use from one event loop.
 
     Args:
-        get: reads pods, Jobs and searches; by default the API server. A cache fed by watches saves requests.
+        seen: what the watches have seen of a pod or Job, by namespace and name. Only what they have not, or have seen
+            with another uid, is asked of the API server. A pod that the watches still show after its end does no harm:
+            the API server's review refuses its token.
     """
 
     def __init__(
@@ -63,11 +65,12 @@ class EvaluatorIdentities:
         kube: KubeClient,
         authorizer: KubeAuthorizer,
         *,
-        get: Getter | None = None,
+        seen: Seen = lambda *_: None,
         size: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._get = get or kube.get
+        self._kube = kube
+        self._seen = seen
         self._authorizer = authorizer
         # A refusal is kept as its sentence: a pod that is refused and asks again costs no request each time.
         self._memory: Memory[tuple[str, str, str], EvaluatorIdentity | str] = Memory(
@@ -125,8 +128,11 @@ class EvaluatorIdentities:
         return EvaluatorIdentity(namespace, to_search["name"], to_search["uid"], name, uid)
 
     async def _owner(self, resource: Resource, namespace: str, name: str, uid: str, label: str) -> JsonObject:
+        seen = self._seen(resource, namespace, name)
+        if seen is not None and seen["metadata"]["uid"] == uid:
+            return seen
         try:
-            item = await self._get(resource, namespace, name)
+            item = await self._kube.get(resource, namespace, name)
         except NotFoundError as error:
             raise _denied(f"the {label} that the token leads to does not exist") from error
         if item["metadata"]["uid"] != uid:
@@ -142,7 +148,7 @@ class EvaluatorIdentities:
             sentence = f"{caller.username} may not serve the search {namespace}/{name}"
             raise _denied(f"{sentence}; it needs the verb create on architecturesearches/evaluators there")
         try:
-            search = await self._get(SEARCHES, namespace, name)
+            search = await self._kube.get(SEARCHES, namespace, name)
         except NotFoundError as error:
             raise CallRefusedError("failedPrecondition", f"there is no search {namespace}/{name}") from error
         return EvaluatorIdentity(namespace, name, search["metadata"]["uid"])
