@@ -93,6 +93,27 @@ def test_the_whole_search_follows_from_the_cost_of_one(lines: Path, asked: list[
     assert json.loads(xnas("plan", lines, "--slots", "1", "--json").out)["searchSeconds"] == 4 + 12 * 22 + 3 * 4
 
 
+def test_training_the_front_again_is_counted(tmp_path: Path, asked: list[dict[str, object]]) -> None:
+    file = _file(tmp_path, LINES + "  confirmation: {seeds: 2}\n")
+    document = json.loads(xnas("plan", file, "--json").out)
+    # The front of three once more with either seed.
+    assert document["confirmingTrainings"] == 6
+    assert document["searchSeconds"] == 4 + ((12 + 6) * 22 + 3 * 4) / 2
+    flat = " ".join(xnas("plan", file, columns=100).out.split())
+    assert "about 6 more trainings: the final front again, with 2 other seeds" in flat
+    endless = _file(
+        tmp_path, LINES.replace("maxEvaluations: 12", "activeDeadlineSeconds: 60") + "  confirmation: {seeds: 1}\n"
+    )
+    flat = " ".join(xnas("plan", endless, columns=100).out.split())
+    assert "more trainings: the final front again, with 1 other seed" in flat
+    assert json.loads(xnas("plan", endless, "--json").out)["confirmingTrainings"] is None
+
+
+def test_without_confirmation_nothing_is_said_of_it(lines: Path, asked: list[dict[str, object]]) -> None:
+    assert json.loads(xnas("plan", lines, "--json").out)["confirmingTrainings"] == 0
+    assert "confirmation" not in xnas("plan", lines).out
+
+
 @pytest.mark.parametrize("columns", [40, 100])
 def test_as_text(lines: Path, asked: list[dict[str, object]], columns: int) -> None:
     told = xnas("plan", lines, columns=columns)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xnas_core.cli.planning import SIZES, Plan
+from xnas_core.cli.planning import SIZES, Plan, confirming_trainings
 from xnas_core.cli.tables import fits, pairs
 from xnas_core.report.numbers import UNKNOWN, duration, grouped, number, plural, size
 
@@ -80,6 +80,11 @@ def _totals(plan: Plan) -> dict[str, str]:
         totals["evaluations"] = f"at most {grouped(plan.evaluations)}, {grouped(plan.slots)} at a time"
     else:
         totals["evaluations"] = f"no limit on their number, {grouped(plan.slots)} at a time"
+    again = confirming_trainings(plan.spec, plan.evaluations)
+    if again is None or again > 0:
+        about = f"about {plural(again, 'more training')}" if again is not None else "more trainings"
+        seeds = plan.spec.confirmation.seeds if plan.spec.confirmation is not None else 0
+        totals["confirmation"] = f"{about}: the final front again, with {plural(seeds, 'other seed')}"
     if plan.seconds is not None and plan.longest_seconds is not None:
         totals["whole search"] = (
             f"about {duration(plan.seconds)} (networks like the median); "

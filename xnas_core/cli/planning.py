@@ -156,6 +156,14 @@ def front_guess(evaluations: int, objectives: int) -> int:
     return min(evaluations, max(1, round(math.sqrt(evaluations) * max(1, objectives - 1))))
 
 
+def confirming_trainings(spec: ArchitectureSearchSpec, evaluations: int | None) -> int | None:
+    """Return how many trainings it will take, roughly, to train the final front again with other seeds."""
+    seeds = spec.confirmation.seeds if spec.confirmation is not None and spec.dataset is not None else 0
+    if evaluations is None:
+        return None if seeds else 0
+    return seeds * front_guess(evaluations, len(spec.objectives))
+
+
 def disk_estimate(
     spec: ArchitectureSearchSpec, shape: DataShape, parameters: int, evaluations: int | None
 ) -> int | None:
@@ -198,6 +206,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "data": None,
         "slots": plan.slots,
         "evaluations": plan.evaluations,
+        "confirmingTrainings": confirming_trainings(plan.spec, plan.evaluations),
         "networks": {size: _network_document(plan.network(size), costs.get(size)) for size in SIZES},
         "measuredOn": None,
         "searchSeconds": plan.seconds,
@@ -244,8 +253,9 @@ def _whole(
     """Return the seconds of the whole search, were every network like this one."""
     if cost is None or measured is None or evaluations is None:
         return None
+    trained = evaluations + (confirming_trainings(spec, evaluations) or 0)
     explained = {"front": front_guess(evaluations, len(spec.objectives)), "all": evaluations, "none": 0}
-    work = evaluations * cost.seconds + explained[spec.explanations.scope.value] * cost.explain_seconds
+    work = trained * cost.seconds + explained[spec.explanations.scope.value] * cost.explain_seconds
     return measured.start_seconds + work / min(slots, evaluations)
 
 
