@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.absent import absent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "charts" / "xnas"
@@ -31,10 +32,7 @@ def find_helm() -> str:
     built = sorted(cache.glob("xnas-testcluster/bin/*/helm"), key=lambda path: path.stat().st_mtime)
     found = shutil.which("helm") or (str(built[-1]) if built else None)
     if found is None:
-        reason = "helm is neither on PATH nor built by the test cluster"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        absent("helm is neither on PATH nor built by the test cluster")
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.absent import absent
 from xnas_core.api.spec import DatasetSpec
 from xnas_core.errors import InvalidInputError
 from xnas_core.spaces.base import DataShape
@@ -306,7 +307,7 @@ def test_what_a_plug_in_returns_is_checked() -> None:
 def test_fashion_mnist_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XNAS_SYSTEM_ROOT")
     if not Path("/usr/share/datasets/fashion-mnist").is_dir():
-        pytest.skip("needs the Debian package dataset-fashion-mnist")
+        absent("needs the Debian package dataset-fashion-mnist")
     data = _load(tmp_path, name="fashion-mnist", trainingFraction=0.01)
     assert data.shape == DataShape(1, 28, 28, 10)
     assert (len(data.validation), len(data.test)) == (18_000, 10_000)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from xnas_core.artifacts.keys import NOTES_KEYWORD
 from xnas_core.tasks import generator
 from xnas_evaluator.explain.colours import colour, overlay, scaled
 from xnas_evaluator.explain.panels import Row, panel
@@ -34,6 +36,13 @@ def test_the_same_rows_give_the_same_bytes() -> None:
     rows = [_row(seed=n) for n in range(4)]
     assert panel("Saliency", rows, signed=True) == panel("Saliency", rows, signed=True)
     assert panel("Saliency", rows, signed=True) != panel("Saliency", [*rows[1:], rows[0]], signed=True)
+
+
+def test_the_parameters_of_the_method_are_in_the_file_and_change_no_pixel() -> None:
+    plain, noted = (panel("Saliency", [_row()], True, given) for given in (None, {"steps": 50, "baseline": "mean, σ"}))
+    assert json.loads(Image.open(io.BytesIO(noted)).info[NOTES_KEYWORD]) == {"steps": 50, "baseline": "mean, σ"}
+    assert NOTES_KEYWORD not in Image.open(io.BytesIO(plain)).info
+    assert np.array_equal(_pixels(plain), _pixels(noted))
 
 
 def test_twenty_digits_fit_into_a_hundred_kilobytes() -> None:

@@ -111,7 +111,7 @@ def test_before_anything_is_finished_there_is_a_page() -> None:
     assert Checker(text).problems == []
 
 
-@pytest.mark.skipif(chromium.executable() is None, reason="Chromium is not installed")
+@pytest.mark.usefixtures("browser_there")
 def test_a_browser_finds_nothing_faint_small_or_cut_off(tmp_path: Path) -> None:
     (tmp_path / "c.html").write_text(page())
     with chromium.page(tmp_path / "profile") as browser:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import io
+import json
+import re
 from dataclasses import replace
 
-from xnas_core.artifacts.keys import SIDE_BY_SIDE
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from xnas_core.artifacts.keys import NOTES_KEYWORD, SIDE_BY_SIDE
 from xnas_core.report.html import render
+from xnas_core.report.pictures import Pictures
 from xnas_core.search.view import SearchView
 from xnas_core.testing.sample_search import SampleSearch, sample_search
 
@@ -47,3 +58,34 @@ def test_a_comparison_that_is_gone_is_named() -> None:
     page = render(SAMPLE.view, read)
     assert "All methods side by side: the file is missing" in page
     assert page.count("<figcaption>gradCam</figcaption>") == len(SAMPLE.view.front)
+
+
+def _png(*chunks: tuple[str, str]) -> bytes:
+    text, buffer = PngInfo(), io.BytesIO()
+    for keyword, value in chunks:
+        text.add_text(keyword, value)
+    Image.new("L", (4, 4)).save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+def _captions(png: bytes) -> set[str]:
+    page = render(SAMPLE.view, lambda key: png if key.endswith("gradCam.png") else SAMPLE.read(key))
+    return {html.unescape(found) for found in re.findall(r"<figcaption>(gradCam[^<]*)</figcaption>", page)}
+
+
+def test_a_caption_says_with_which_parameters_the_picture_was_made() -> None:
+    notes = {"layer": "stages.2 <last>", "layerSide": 4, "spread": 0.25, "relu": True, "odd": [1]}
+    said = "gradCam: layer stages.2 <last>, layerSide 4, spread 0.25, relu yes"
+    assert _captions(_png(("Comment", "another"), (NOTES_KEYWORD, json.dumps(notes)))) == {said}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3", '"x"', "{}"])
+def test_a_picture_without_whole_notes_is_shown_without(text: str) -> None:
+    assert _captions(_png((NOTES_KEYWORD, text))) == {"gradCam"}
+
+
+@given(cut=st.integers(8, 200), extra=st.binary(max_size=40))
+def test_damaged_pictures_do_no_harm(cut: int, extra: bytes) -> None:
+    whole = _png((NOTES_KEYWORD, '{"steps": 50}'))
+    picture = Pictures(lambda _: whole[:cut] + extra).embed("a.png")
+    assert picture.notes in ({}, {"steps": "50"})

@@ -15,7 +15,7 @@ from xnas_core.report.numbers import number, tick, with_error
 from xnas_core.search.view import SearchState
 from xnas_core.testing.sample_search import sample_search
 
-pytestmark = pytest.mark.skipif(chromium.executable() is None, reason="Chromium is not installed")
+pytestmark = pytest.mark.usefixtures("browser_there")
 SAMPLE = sample_search(200)
 DONE = SAMPLE.view
 

@@ -6,7 +6,7 @@ content gives the same bytes (with one version of Pillow and its font).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +59,14 @@ class Row:
     delta: float | None
 
 
-def panel(title: str, rows: Sequence[Row], signed: bool) -> bytes:
+def panel(title: str, rows: Sequence[Row], signed: bool, parameters: Mapping[str, object] | None = None) -> bytes:
     """Return the picture as PNG; of more than MAX_ROWS rows the first are drawn and the title says so.
 
     Args:
         title: the method, in a few words.
         rows: at least one.
         signed: whether attributions may be negative (legend with two ends).
+        parameters: of the method; not drawn, but kept in the file (see `encoded`).
     """
     shown = rows[:MAX_ROWS]
     height = _HEADER + len(shown) * (_TILE + GAP) + LEGEND_HEIGHT
@@ -80,7 +81,7 @@ def panel(title: str, rows: Sequence[Row], signed: bool) -> bytes:
     for number, row in enumerate(shown):
         _draw_row(canvas, draw, row, _HEADER + number * (_TILE + GAP), face)
     legend(canvas, draw, height - 36, signed, "scaled by row")
-    return encoded(canvas, grey=all(row.image.shape[0] == 1 for row in shown))
+    return encoded(canvas, grey=all(row.image.shape[0] == 1 for row in shown), notes=parameters)
 
 
 def _draw_row(canvas: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int, face: ImageFont.FreeTypeFont) -> None:

@@ -155,7 +155,8 @@ def picture(method: str, explanation: Explanation, samples: Samples) -> bytes:
         )
         for i in _rows(samples.labels.tolist())
     ]
-    return panel(_TITLES.get(method, method), rows, signed=bool((explanation.attributions < 0).any()))
+    signed = bool((explanation.attributions < 0).any())
+    return panel(_TITLES.get(method, method), rows, signed, explanation.parameters)
 
 
 def comparison(explanations: Mapping[str, Explanation], samples: Samples) -> bytes:

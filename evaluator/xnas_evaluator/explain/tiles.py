@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
+from xnas_core.artifacts.keys import NOTES_KEYWORD
 from xnas_evaluator.explain.colours import colour
 from xnas_evaluator.explain.lettering import fit, font
 
@@ -39,14 +43,19 @@ def legend(canvas: Image.Image, draw: ImageDraw.ImageDraw, top: int, signed: boo
     draw.text((left, top - 1), fit(right_text, small, WIDTH - left - GAP), SOFT, small)
 
 
-def encoded(canvas: Image.Image, grey: bool) -> bytes:
+def encoded(canvas: Image.Image, grey: bool, notes: Mapping[str, object] | None = None) -> bytes:
     """Return the picture as PNG; `grey`: every image in it has one channel.
+
+    `notes` go into the file as JSON, in a text chunk of the keyword NOTES_KEYWORD, for whoever shows the picture.
 
     A palette makes the file a third as large. The octree is five times as fast, but coarse in colour photographs.
     """
     method = Image.Quantize.FASTOCTREE if grey else Image.Quantize.MEDIANCUT
     buffer = io.BytesIO()
-    canvas.quantize(256, method, dither=Image.Dither.NONE).save(buffer, "PNG")
+    text = PngInfo()
+    if notes:
+        text.add_text(NOTES_KEYWORD, json.dumps(dict(notes)))
+    canvas.quantize(256, method, dither=Image.Dither.NONE).save(buffer, "PNG", pnginfo=text)
     return buffer.getvalue()
 
 
