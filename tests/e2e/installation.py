@@ -15,6 +15,8 @@ from xnas_core.client import SearchClient
 RELEASE = "xnas"
 _OPERATOR_IMAGE = os.environ.get("XNAS_E2E_OPERATOR_IMAGE", "localhost/xnas-operator:dev")
 _EVALUATOR_IMAGE = os.environ.get("XNAS_E2E_EVALUATOR_IMAGE", "localhost/xnas-evaluator:dev")
+_MINIO_IMAGE = os.environ.get("XNAS_E2E_MINIO_IMAGE", "")
+"""For clusters that cannot pull the chart's own; tests/e2e/s3_stand_in makes one."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,33 @@ class Installation:
     namespace: str
 
     def install(self, *more: str) -> None:
-        """Install or upgrade, and wait until the operator is ready. `more` are further `--set` values."""
-        operator, evaluator = _OPERATOR_IMAGE.rpartition(":"), _EVALUATOR_IMAGE.rpartition(":")
+        """Install or upgrade with the store of XNAS_S3_*, and wait until the operator is ready.
+
+        `more` are further `--set` values.
+        """
         environment = os.environ
-        values = [
-            f"image.repository={operator[0]}", f"image.tag={operator[2]}",
-            f"evaluator.image.repository={evaluator[0]}", f"evaluator.image.tag={evaluator[2]}",
+        self._install(
             f"store.endpoint={environment['XNAS_S3_ENDPOINT']}", f"store.bucket={environment['XNAS_S3_BUCKET']}",
             f"store.region={environment['XNAS_S3_REGION']}",
             f"store.accessKey={environment['XNAS_S3_ACCESS_KEY']}",
             f"store.secretKey={environment['XNAS_S3_SECRET_KEY']}",
+            *more,
+        )  # fmt: skip
+
+    def install_with_own_store(self) -> None:
+        """Install or upgrade with the chart's MinIO, and wait until both are ready."""
+        image = _MINIO_IMAGE.rpartition(":")
+        named = [f"minio.image.repository={image[0]}", f"minio.image.tag={image[2]}"] if _MINIO_IMAGE else []
+        self._install("minio.enabled=true", *named)
+
+    def _install(self, *store: str) -> None:
+        operator, evaluator = _OPERATOR_IMAGE.rpartition(":"), _EVALUATOR_IMAGE.rpartition(":")
+        values = [
+            f"image.repository={operator[0]}", f"image.tag={operator[2]}",
+            f"evaluator.image.repository={evaluator[0]}", f"evaluator.image.tag={evaluator[2]}",
             # Shorter than the defaults, so that the tests wait less after each kill.
             "leaderElection.leaseDurationSeconds=6", "leaderElection.renewSeconds=2", "evaluator.graceSeconds=20",
-            *more,
+            *store,
         ]  # fmt: skip
         sets = [part for value in values for part in ("--set", value)]
         command(
