@@ -35,7 +35,7 @@ ARMS: Mapping[str, Sequence[Arm]] = {
     "gaming": GUARDS,
 }
 """Searches of each experiment, with every seed."""
-SHARED = {"regulariser": 1, "debugging": 1, "gaming": 1}
+SHARED = {"regulariser": 1, "debugging": 1, "gaming": 2}
 """Of these, searches that another experiment has made already when all are run in order."""
 GUARDED = 1.6
 """Ablation makes a candidate that is not pruned take so many times as long."""

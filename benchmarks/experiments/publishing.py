@@ -17,7 +17,7 @@ from benchmarks.results_table import machine
 
 Cell = str | float | int | None
 RESULTS = Path(__file__).parents[1] / "results" / "experiments"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#7a5195")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#7a5195", "#56b4e9", "#e69f00", "#000000")
 STYLES = ("-", "--", "-.", ":")
 """Of lines: they differ in more than colour."""
 
@@ -80,7 +80,7 @@ def write_figure(path: Path, title: str, x: str, y: str, series: Sequence[Series
         for place, each in enumerate(series):
             colour, style = COLOURS[place % len(COLOURS)], STYLES[place % len(STYLES)]
             if each.dots:
-                axes.plot(each.x, each.y, "os^D"[place % 4], color=colour, label=each.label, alpha=0.8, markersize=5)
+                axes.plot(each.x, each.y, "os^DvP*"[place % 7], color=colour, label=each.label, alpha=0.8, markersize=5)
                 continue
             axes.plot(each.x, each.y, style, color=colour, label=each.label)
             if each.band is not None:

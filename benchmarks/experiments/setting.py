@@ -59,6 +59,8 @@ class Variant:
 
 
 PLAIN, REGULARISED, UNPRUNED = Variant(), Variant(regulariser=0.5), Variant(prune=False)
+PRESSED = Variant(regulariser=0.5, prune=False)
+"""The regulariser separates futile activations at no cost in accuracy: the likeliest way to game the metric."""
 
 _SGD = {"name": "sgd", "learningRate": 0.1, "momentum": 0.9, "nesterov": True, "weightDecay": 0.0005}
 SETTINGS: Mapping[str, Setting] = {

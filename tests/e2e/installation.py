@@ -64,7 +64,8 @@ class Installation:
     def uninstall(self) -> None:
         """Remove the release and its namespace; the CRD stays, as helm leaves it."""
         command("helm", "uninstall", RELEASE, "-n", self.namespace, "--wait", "--timeout", "60s", seconds=90)
-        self.cluster.kubectl("delete", "namespace", self.namespace, "--wait=false")
+        # Waited for, so that the tests can be run again at once.
+        self.cluster.kubectl("delete", "namespace", self.namespace, "--timeout=60s", seconds=90)
 
     def operator_pods(self) -> list[Document]:
         """Return the operator's pods."""
