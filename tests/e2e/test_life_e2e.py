@@ -45,13 +45,13 @@ def test_two_searches_in_two_namespaces_at_once(
 @pytest.mark.timeout(300)
 def test_suspend_resume_scale_raise_limits_delete(cluster: Cluster, xnas: Installation, namespace: str) -> None:
     del xnas
-    cluster.apply(search("life", namespace, tabular(1000)))
+    cluster.apply(search("life", namespace, tabular(10_000)))
     cluster.wait_for_evaluations(namespace, "life", 20, 60)
     change(cluster, namespace, "life", suspend=True)
     cluster.wait_for_state(namespace, "life", "Suspended", 60)
     until(lambda: not cluster.pods_of(namespace, "life"), 60, "a suspended search has no evaluators")
     done = cluster.status(namespace, "life")["evaluations"]["finished"]
-    assert done < 1000
+    assert done < 10_000
 
     change(cluster, namespace, "life", suspend=False, limits={"maxEvaluations": 15_000})
     cluster.wait_for_evaluations(namespace, "life", done + 50, 60)
