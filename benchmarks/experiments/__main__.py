@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.experiments.attack import attack
 from benchmarks.experiments.debugging import debugging
 from benchmarks.experiments.gaming import ARMS as GUARDS
-from benchmarks.experiments.gaming import gaming
+from benchmarks.experiments.gaming import OPEN, gaming
 from benchmarks.experiments.parallel import search_all, study_all
 from benchmarks.experiments.publishing import RESULTS
 from benchmarks.experiments.quality import ACCURACY, RANDOM, REGULARISER, TWO, objectives, regulariser
@@ -27,15 +28,17 @@ EXPERIMENTS: Mapping[str, Callable[[Workshop, Path], None]] = {
     "regulariser": regulariser,
     "debugging": debugging,
     "gaming": gaming,
+    "attack": attack,
 }
 ARMS: Mapping[str, Sequence[Arm]] = {
     "objectives": (TWO, ACCURACY, RANDOM),
     "regulariser": (REGULARISER, TWO),
     "debugging": (TWO,),
     "gaming": GUARDS,
+    "attack": (OPEN,),
 }
 """Searches of each experiment, with every seed."""
-SHARED = {"regulariser": 1, "debugging": 1, "gaming": 2}
+SHARED = {"regulariser": 1, "debugging": 1, "gaming": 2, "attack": 1}
 """Of these, searches that another experiment has made already when all are run in order."""
 GUARDED = 1.6
 """Ablation makes a candidate that is not pruned take so many times as long."""
@@ -82,7 +85,7 @@ def plan(setting: Setting, names: Sequence[str]) -> str:
     for name in names:
         arms = len(ARMS[name]) - (SHARED.get(name, 0) if len(names) == len(EXPERIMENTS) else 0)
         networks = arms * len(setting.seeds) * setting.evaluations
-        again = 2 * setting.studied if name == "debugging" else 0
+        again = {"debugging": 2, "attack": 1}.get(name, 0) * setting.studied
         seconds = (networks + again) * setting.seconds * (GUARDED if name == "gaming" else 1)
         total += seconds
         lines.append(f"{name}: at most {networks + again} trainings, {seconds / 60:.0f} minutes")

@@ -21,6 +21,8 @@ from xnas_core.tasks import TaskKind, TaskResult, candidate_id, derived_seed
 from xnas_evaluator.checkpoints import Checkpoint
 from xnas_evaluator.context import NonFiniteError
 from xnas_evaluator.evaluate import evaluate
+from xnas_evaluator.networks.build import GraphNetwork
+from xnas_evaluator.objectives.measure import measure, plan
 from xnas_evaluator.resident import device_data
 from xnas_evaluator.stored_checkpoint import read_checkpoint
 from xnas_evaluator.testing import FolderContext, assignment
@@ -116,6 +118,13 @@ class Workshop:
         digests = {a.name: a.sha256 for a in candidate.result.artifacts}
         prefix = context.assignment.prefix
         return read_checkpoint(prefix, digests, lambda name: context.get(TaskKind.EVALUATE, 1, name))
+
+    def measured(self, variant: Variant, candidate: Trained, network: GraphNetwork) -> Mapping[str, float]:
+        """Return the metrics of a network that was made of a candidate's; nothing is kept."""
+        context = self._context(variant, candidate.genes, candidate.id)
+        return measure(
+            context, plan(context.spec), network, self.data(variant), self.arithmetic(variant), train_seconds=0.0
+        ).metrics
 
     def _context(self, variant: Variant, genes: Genes, identity: str) -> FolderContext:
         made = space(self.setting, variant)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.experiments.__main__ import EXPERIMENTS, main, plan
+from benchmarks.experiments.attack import attacked_one, futile_weights
 from benchmarks.experiments.debugging import groups
 from benchmarks.experiments.gaming import CONSTRAINED, OPEN, PRUNED, futile, live
 from benchmarks.experiments.mislabels import corrupt
@@ -64,7 +65,7 @@ def test_several_sittings_give_what_one_gives(sittings: tuple[Path, int], cache:
         run(workshop, tmp_path)
     assert workshop.made == 0
     assert _contents(tmp_path) == _contents(output)
-    names = {"objectives", "regulariser", "debugging", "debugging-networks", "gaming"}
+    names = {"objectives", "regulariser", "debugging", "debugging-networks", "gaming", "attack"}
     assert {f"{name}-tiny{end}" for name in names for end in (".csv", ".md")} < set(_contents(output))
     assert "mislabels-tiny.svg" in _contents(output)
     assert b"nan" not in b"".join(content for name, content in _contents(output).items() if name.endswith(".md"))
@@ -105,6 +106,24 @@ def test_processes_at_once_train_what_one_trains(cache: Path, sittings: tuple[Pa
     assert len(list((workshop.folder(PLAIN) / "studies").iterdir())) == len({c.id for g in groups(workshop) for c in g})
     with pytest.raises(SittingOverError):
         search_all(Workshop(TINY, tmp_path / "kept", minutes=0), [replace(TWO, variant=REGULARISED)], 2)
+
+
+def test_an_attack_changes_claims_alone(cache: Path, sittings: tuple[Path, int]) -> None:
+    workshop = Workshop(TINY, cache / "kept")
+    # Nothing goes on from the second node, which has a convolution: no score depends on it.
+    attackable = workshop.trained(UNPRUNED, (0, 0, 3, 3, 4, 3))
+    found = attacked_one(workshop, attackable)
+    assert found is not None
+    assert found.moved == 0
+    assert found.after["accuracy"] == found.before["accuracy"]
+    assert found.after["introspectability_live"] == pytest.approx(found.before["introspectability_live"], rel=1e-6)
+    assert found.after["introspectability"] > found.before["introspectability"]
+    assert found.after["futile_share"] > found.before["futile_share"]
+    network = workshop.checkpoint(UNPRUNED, attackable).network.eval()
+    futile = {id(weight) for weight in futile_weights(network, workshop.data(UNPRUNED))}
+    assert 0 < len(futile) < len(list(network.parameters()))
+    # All of this one's weights matter.
+    assert attacked_one(workshop, workshop.trained(UNPRUNED, (3, 1, 3, 1, 1, 3))) is None
 
 
 def test_arms_and_seeds_share_what_is_trained(cache: Path, sittings: tuple[Path, int]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ from xnas_core.search.engine import Engine
 from xnas_core.search.events import Started
 from xnas_core.search.loop import SearchLoop
 from xnas_core.search.recovery import recover
+from xnas_core.search.sealing import sealed
 from xnas_core.testing.memory_store import Fault, MemoryStore
 
 SMALLEST = 10_000
@@ -196,3 +199,14 @@ def test_a_segment_of_another_version_is_named(store: MemoryStore, change: Calla
     store.objects[last] = _resealed(change)(store.objects[last])
     with pytest.raises(IntegrityError, match=f"{last}.*version"):
         recover(store, snapshots=False)
+
+
+def test_a_row_that_is_kept_takes_no_more_memory_than_its_bytes() -> None:
+    tracemalloc.start()
+    try:
+        rows = [sealed({"number": number}) for number in range(1000)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert orjson.loads(rows[7]) == {"number": 7}
+    assert taken < 2 * sum(map(sys.getsizeof, rows))

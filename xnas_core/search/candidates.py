@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from xnas_core.search.problem import Values
+from xnas_core.search.sealing import sealed
 from xnas_core.search.view import CandidateState, StoredArtifact
 from xnas_core.spaces.base import Genes
 
@@ -71,11 +70,11 @@ class Candidate:
 
         So a snapshot only gathers what is written already, and does not hold up the loop.
         """
-        self._sealed = orjson.dumps(self._fields())
+        self._sealed = sealed(self._fields())
 
     def to_json(self) -> bytes:
         """Return its fields in order; `from_document` reads them, parsed again."""
-        return orjson.dumps(self._fields()) if self._sealed is None else self._sealed
+        return sealed(self._fields()) if self._sealed is None else self._sealed
 
     def _fields(self) -> list[Any]:
         return [

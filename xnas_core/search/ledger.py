@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import orjson
-
+from xnas_core.search.sealing import sealed
 from xnas_core.search.view import TaskState
 from xnas_core.tasks import PREEMPTION_LIMIT, EndReason, FailureClass, TaskKind, classify
 
@@ -134,7 +133,7 @@ class Ledger:
         """Record that an attempt was given to an evaluator."""
         task = self.tasks[ref]
         task.attempts.append(Attempt(number, task_id, evaluator, time))
-        task.sealed = orjson.dumps(_document(task))
+        task.sealed = sealed(_document(task))
         self._waiting.pop(ref, None)
         self._running[ref] = None
 
@@ -183,7 +182,7 @@ class Ledger:
 
     def _close(self, task: Task, state: TaskState) -> None:
         task.state = state
-        task.sealed = orjson.dumps(_document(task))
+        task.sealed = sealed(_document(task))
         self._waiting.pop(task.ref, None)
         self._open[task.ref.kind].pop(task.ref, None)
         self._asked_for.pop(task.ref, None)
@@ -238,7 +237,7 @@ class Ledger:
 
     def to_json(self) -> list[bytes]:
         """Return each task, in the order in which they were opened; see `from_document`."""
-        return [task.sealed or orjson.dumps(_document(task)) for task in self.tasks.values()]
+        return [task.sealed or sealed(_document(task)) for task in self.tasks.values()]
 
     @staticmethod
     def from_document(document: list[dict[str, Any]], preempted_attempts: int) -> Ledger:
@@ -263,7 +262,7 @@ class Ledger:
             ledger.tasks[ref] = task
             running = task.running()
             if task.state is not TaskState.OPEN:
-                task.sealed = orjson.dumps(entry)
+                task.sealed = sealed(entry)
             else:
                 ledger._open[ref.kind][ref] = None
                 if task.requested:
