@@ -7,9 +7,11 @@ is imported before it is used and the agent stays free of torch).
 from __future__ import annotations
 
 import difflib
+import sys
 from enum import StrEnum
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from xnas_core.errors import UnknownNameError
@@ -72,9 +74,16 @@ _BUILT_IN: dict[PluginKind, dict[str, str]] = {
 }
 
 
+@lru_cache(maxsize=32)
+def _installed(kind: PluginKind, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return what is installed on sys.path; looking takes some milliseconds, and an evaluator looks every time."""
+    del path  # where `entry_points` looks
+    return tuple(entry_points(group=kind.value))
+
+
 def names(kind: PluginKind) -> list[str]:
     """Return the names of all built-in and installed plug-ins of a kind, sorted."""
-    return sorted({*_BUILT_IN[kind], *(entry.name for entry in entry_points(group=kind.value))})
+    return sorted({*_BUILT_IN[kind], *(entry.name for entry in _installed(kind, tuple(sys.path)))})
 
 
 def load(kind: PluginKind, name: str) -> Any:
@@ -86,7 +95,7 @@ def load(kind: PluginKind, name: str) -> Any:
     if name in _BUILT_IN[kind]:
         module, _, attribute = _BUILT_IN[kind][name].partition(":")
         return getattr(import_module(module), attribute)
-    for entry in entry_points(group=kind.value):
+    for entry in _installed(kind, tuple(sys.path)):
         if entry.name == name:
             return entry.load()
     known = names(kind)
