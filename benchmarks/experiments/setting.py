@@ -66,7 +66,7 @@ _SGD = {"name": "sgd", "learningRate": 0.1, "momentum": 0.9, "nesterov": True, "
 SETTINGS: Mapping[str, Setting] = {
     "fashion": Setting(
         "fashion",
-        {"name": "fashion-mnist", "validationFraction": 0.05, "trainingFraction": 0.1},
+        {"name": "fashion-mnist", "validationFraction": 0.025, "trainingFraction": 0.04},
         {"epochs": 3, "batchSize": 64, "threads": 1, "optimizer": _SGD},
         DataShape(1, 28, 28, 10),
         cells_per_stage=1,
@@ -75,7 +75,7 @@ SETTINGS: Mapping[str, Setting] = {
         evaluations=60,
         seeds=(1, 2, 3, 4, 5),
         studied=24,
-        seconds=8.0,
+        seconds=3.0,
     ),
     "digits": Setting(
         "digits",
