@@ -73,14 +73,21 @@ async def status_of(
     channel: grpc.aio.Channel, *requests: bytes, token: str | None = None
 ) -> tuple[grpc.StatusCode, str]:
     metadata = grpc.aio.Metadata(("authorization", f"Bearer {token}")) if token else None
-    call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(wire.CONNECT)(metadata=metadata, timeout=20)
-    try:
-        for request in requests:
-            await call.write(request)
-        while isinstance(await call.read(), bytes):
+    for _ in range(5):
+        call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(wire.CONNECT)(
+            metadata=metadata, timeout=20
+        )
+        try:
+            for request in requests:
+                await call.write(request)
+            while isinstance(await call.read(), bytes):
+                pass
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             pass
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        pass
+        # Where the answer arrives in the middle of a write, grpc.aio sometimes says INTERNAL of its own; no server of
+        # ours does.
+        if await call.code() is not grpc.StatusCode.INTERNAL:
+            break
     return await call.code(), await call.details() or ""
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from xnas_core.artifacts.keys import NOTES_KEYWORD
+from xnas_core.artifacts.png_notes import NOTES_KEYWORD
 from xnas_core.tasks import generator
 from xnas_evaluator.explain.colours import colour, overlay, scaled
 from xnas_evaluator.explain.panels import Row, panel

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from xnas_core.artifacts.keys import NOTES_KEYWORD, SIDE_BY_SIDE
+from xnas_core.artifacts.keys import SIDE_BY_SIDE
+from xnas_core.artifacts.png_notes import NOTES_KEYWORD
 from xnas_core.report.html import render
 from xnas_core.report.pictures import Pictures
 from xnas_core.search.view import SearchView

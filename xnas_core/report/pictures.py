@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from xnas_core.artifacts.keys import NOTES_KEYWORD
+from xnas_core.artifacts.png_notes import PNG, read_notes
 from xnas_core.errors import InvalidInputError, StoreError
 
 EMBEDDED_LIMIT = 7_500_000
 """Bytes of pictures embedded in all (a third more as base64); the others are named by their path."""
-
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +54,10 @@ class Pictures:
         content = self.content(key)
         if content is None:
             return Picture(key, "", "the file is missing", 0, 0)
-        if not content.startswith(_PNG):
+        if not content.startswith(PNG):
             return Picture(key, "", "the file is not a PNG" if content else "the file is empty", 0, 0)
         width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
-        notes = _notes(content)
+        notes = read_notes(content)
         if not self.take(len(content)):
             return Picture(key, "", "left out to keep this page small", width, height, notes)
         return Picture(key, f"data:image/png;base64,{base64.b64encode(content).decode()}", "", width, height, notes)
@@ -73,37 +69,3 @@ class Pictures:
             return False
         self._left -= size
         return True
-
-
-def _notes(content: bytes) -> dict[str, str]:
-    """Return what the first text chunk of our keyword says, as text; nothing where there is none or it is damaged.
-
-    PNG specification, section 5.3: a chunk is its length (4 bytes, big-endian), type (4), data and check sum (4).
-    """
-    at = len(_PNG)
-    while at + 8 <= len(content):
-        (length,), kind = struct.unpack_from(">I", content, at), content[at + 4 : at + 8]
-        keyword, _, text = content[at + 8 : at + 8 + length].partition(b"\0")
-        if kind == b"tEXt" and keyword == NOTES_KEYWORD.encode():
-            return _texts(text)
-        if kind == b"IDAT":  # notes come before the pixels
-            break
-        at += length + 12
-    return {}
-
-
-def _texts(document: bytes) -> dict[str, str]:
-    try:
-        found = json.loads(document)
-    except ValueError:
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    plain = {name: value for name, value in found.items() if isinstance(value, str | int | float)}
-    return {name[:60]: _text(value)[:200] for name, value in plain.items()}
-
-
-def _text(value: str | float) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from xnas_core.artifacts.keys import NOTES_KEYWORD
+from xnas_core.artifacts.png_notes import NOTES_KEYWORD
 from xnas_evaluator.explain.colours import colour
 from xnas_evaluator.explain.lettering import fit, font
 
