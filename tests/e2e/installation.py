@@ -61,6 +61,10 @@ class Installation:
             "--create-namespace", "--wait", "--timeout", "120s", *sets, seconds=150,
         )  # fmt: skip
 
+    def try_out(self) -> None:
+        """Run `helm test`."""
+        command("helm", "test", RELEASE, "-n", self.namespace, "--timeout", "90s", seconds=120)
+
     def uninstall(self) -> None:
         """Remove the release and its namespace; the CRD stays, as helm leaves it."""
         command("helm", "uninstall", RELEASE, "-n", self.namespace, "--wait", "--timeout", "60s", seconds=90)

@@ -1,4 +1,5 @@
-"""The chart's bundled MinIO, switched on by one value: a search from apply to report, with nothing outside the cluster.
+"""The chart's bundled MinIO, switched on by one value: `helm test`, and a search from apply to report,
+with nothing outside the cluster.
 
 Where MinIO's image cannot be pulled, XNAS_E2E_MINIO_IMAGE names a stand-in (s3_stand_in): then the chart's part is
 tested, not MinIO.
@@ -28,6 +29,7 @@ def with_own_store(xnas: Installation) -> Iterator[Installation]:
 def test_a_search_runs_on_the_chart_s_own_store(
     cluster: Cluster, with_own_store: Installation, namespace: str, tmp_path: Path
 ) -> None:
+    with_own_store.try_out()
     spec = {**training(6, seed=3, epochs=1, population=4, replicas=1), "explanations": {"methods": ["saliency"]}}
     cluster.apply(search("own", namespace, spec))
     status = cluster.wait_for_state(namespace, "own", "Complete", 180)
