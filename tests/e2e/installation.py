@@ -69,7 +69,7 @@ class Installation:
         """Remove the release and its namespace; the CRD stays, as helm leaves it."""
         command("helm", "uninstall", RELEASE, "-n", self.namespace, "--wait", "--timeout", "60s", seconds=90)
         # Waited for, so that the tests can be run again at once.
-        self.cluster.kubectl("delete", "namespace", self.namespace, "--timeout=60s", seconds=90)
+        self.cluster.kubectl("delete", "namespace", self.namespace, "--timeout=150s", seconds=180)
 
     def operator_pods(self) -> list[Document]:
         """Return the operator's pods."""
