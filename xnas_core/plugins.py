@@ -74,16 +74,20 @@ _BUILT_IN: dict[PluginKind, dict[str, str]] = {
 }
 
 
+def _installed(kind: PluginKind) -> tuple[EntryPoint, ...]:
+    """Return what is installed; looking takes some milliseconds, and an evaluator asks for every candidate."""
+    return _found(kind, tuple(sys.path))
+
+
 @lru_cache(maxsize=32)
-def _installed(kind: PluginKind, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Return what is installed on sys.path; looking takes some milliseconds, and an evaluator looks every time."""
+def _found(kind: PluginKind, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     del path  # where `entry_points` looks
     return tuple(entry_points(group=kind.value))
 
 
 def names(kind: PluginKind) -> list[str]:
     """Return the names of all built-in and installed plug-ins of a kind, sorted."""
-    return sorted({*_BUILT_IN[kind], *(entry.name for entry in _installed(kind, tuple(sys.path)))})
+    return sorted({*_BUILT_IN[kind], *(entry.name for entry in _installed(kind))})
 
 
 def load(kind: PluginKind, name: str) -> Any:
@@ -95,7 +99,7 @@ def load(kind: PluginKind, name: str) -> Any:
     if name in _BUILT_IN[kind]:
         module, _, attribute = _BUILT_IN[kind][name].partition(":")
         return getattr(import_module(module), attribute)
-    for entry in _installed(kind, tuple(sys.path)):
+    for entry in _installed(kind):
         if entry.name == name:
             return entry.load()
     known = names(kind)

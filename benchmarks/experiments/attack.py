@@ -35,7 +35,7 @@ SHOWN = {
     "introspectability_live": "introspectability of live activations",
     "futile_share": "futile share",
 }
-MEASURED = tuple(SHOWN)
+"""Metrics that are compared, and what the table calls them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def attacked_one(workshop: Workshop, candidate: Trained) -> Attacked | None:
         return None
     workshop.check_time()
     data = workshop.data(UNPRUNED)
-    workshop.arithmetic(UNPRUNED)
+    workshop.arithmetic(UNPRUNED)  # one thread from here on
     network = workshop.checkpoint(UNPRUNED, candidate).network.eval()
     weights = futile_weights(network, data)
     if not weights:
@@ -85,7 +85,6 @@ def attacked_one(workshop: Workshop, candidate: Trained) -> Attacked | None:
 
 def futile_weights(network: GraphNetwork, data: DeviceData) -> list[nn.Parameter]:
     """Return the weights of layers on which no class score depends: those that no gradient of the scores reaches."""
-    network.zero_grad(set_to_none=True)
     torch.autograd.backward(network(data.normalise(data.train.images[:BATCH])).square().sum())
     futile = [weight for weight in network.parameters() if weight.grad is None or not weight.grad.any()]
     network.zero_grad(set_to_none=True)
@@ -114,12 +113,13 @@ def train_on(network: GraphNetwork, weights: Sequence[nn.Parameter], data: Devic
 
 
 def _chosen(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: metrics.get(name, float("nan")) for name in MEASURED}
+    return {name: metrics.get(name, float("nan")) for name in SHOWN}
 
 
 def _publish(workshop: Workshop, folder: Path, attacked: Sequence[Attacked], everyone: Sequence[Trained]) -> None:
     name = workshop.setting.name
-    before, after = ({metric: np.array([o[metric] for o in side]) for metric in MEASURED} for side in _sides(attacked))
+    sides = [one.before for one in attacked], [one.after for one in attacked]
+    before, after = ({metric: np.array([one[metric] for one in side]) for metric in SHOWN} for side in sides)
     rows: list[list[Cell]] = [
         [what, mean_with_interval(before[metric]), mean_with_interval(after[metric])] for metric, what in SHOWN.items()
     ]
@@ -146,7 +146,3 @@ def _publish(workshop: Workshop, folder: Path, attacked: Sequence[Attacked], eve
     ]
     axes = ("introspectability as claimed", "of live activations")
     write_figure(folder / f"attack-{name}.svg", title, *axes, series)
-
-
-def _sides(attacked: Sequence[Attacked]) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-    return [one.before for one in attacked], [one.after for one in attacked]

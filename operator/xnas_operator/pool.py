@@ -36,7 +36,7 @@ class EvaluatorPool:
         starting: evaluators that are missing for so many seconds are just starting, and no Events are read for them.
     """
 
-    def __init__(self, kube: KubeClient, owner: Owner, starting: float = 5.0) -> None:
+    def __init__(self, kube: KubeClient, owner: Owner, starting: float) -> None:
         self._kube = kube
         self._owner = owner
         self._starting = starting
