@@ -65,7 +65,7 @@ lock: $(UV) ## resolve requirements/*.lock anew
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra local -c requirements/dev.lock pyproject.toml requirements/build.in -o requirements/local.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.lock requirements/build.in -o requirements/build.lock
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra operator -c requirements/dev.lock pyproject.toml -o requirements/operator.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra operator -c requirements/dev.lock --excludes requirements/operator.excludes pyproject.toml -o requirements/operator.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra evaluator -c requirements/dev.lock pyproject.toml -o requirements/evaluator.lock
 
 clean: ## remove .venv and runs/

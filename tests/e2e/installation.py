@@ -14,7 +14,7 @@ from xnas_core.client import SearchClient
 
 RELEASE = "xnas"
 _OPERATOR_IMAGE = os.environ.get("XNAS_E2E_OPERATOR_IMAGE", "localhost/xnas-operator:dev")
-_EVALUATOR_IMAGE = os.environ.get("XNAS_E2E_EVALUATOR_IMAGE", "localhost/xnas-evaluator:dev")
+EVALUATOR_IMAGE = os.environ.get("XNAS_E2E_EVALUATOR_IMAGE", "localhost/xnas-evaluator:dev")
 _MINIO_IMAGE = os.environ.get("XNAS_E2E_MINIO_IMAGE", "")
 """For clusters that cannot pull the chart's own; tests/e2e/s3_stand_in makes one."""
 
@@ -47,7 +47,7 @@ class Installation:
         self._install("minio.enabled=true", *named)
 
     def _install(self, *store: str) -> None:
-        operator, evaluator = _OPERATOR_IMAGE.rpartition(":"), _EVALUATOR_IMAGE.rpartition(":")
+        operator, evaluator = _OPERATOR_IMAGE.rpartition(":"), EVALUATOR_IMAGE.rpartition(":")
         values = [
             f"image.repository={operator[0]}", f"image.tag={operator[2]}",
             f"evaluator.image.repository={evaluator[0]}", f"evaluator.image.tag={evaluator[2]}",
