@@ -122,5 +122,5 @@ DEFAULT_KINDS: tuple[Kind, ...] = (
     Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", status=True, short_names=("pvc",)),
     Kind("", "v1", "resourcequotas", "ResourceQuota", status=True, short_names=("quota",)),
     Kind("apps", "v1", "deployments", "Deployment", status=True, generation=True, short_names=("deploy",)),
-    Kind("kueue.x-k8s.io", "v1beta1", "workloads", "Workload", status=True, generation=True, versioned_update=True),
+    Kind("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", status=True, generation=True, versioned_update=True),
 )
