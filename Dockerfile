@@ -22,9 +22,10 @@ RUN cd /src && uv build --quiet --wheel --no-build-isolation --out-dir /wheels .
 FROM base AS operator
 # Memory that many threads took is given back, and used by each other, rather than kept in an arena for each.
 ENV MALLOC_ARENA_MAX=2
+# The lock file names all there is to install; --no-deps, because it leaves out what nobody uses (operator.excludes).
 COPY requirements/operator.lock /opt/requirements.lock
 RUN pip install --quiet --no-cache-dir uv==0.13.9 \
- && uv pip install --quiet --require-hashes -r /opt/requirements.lock \
+ && uv pip install --quiet --no-deps --require-hashes -r /opt/requirements.lock \
  && uv pip uninstall --quiet pip uv
 COPY --from=wheel /wheels /opt/wheels
 RUN python -c "import sys, zipfile; [zipfile.ZipFile(f).extractall(next(p for p in sys.path if p.endswith('site-packages'))) for f in sys.argv[1:]]" /opt/wheels/*.whl \
