@@ -164,7 +164,7 @@ def plan_job(current: Mapping[str, Any] | None, owner: Owner, wanted_replicas: i
     if current is None:
         if wanted_replicas < 1:
             return JobPlan(JobAction.NOTHING, "no evaluators are wanted, and there are none")
-        return JobPlan(JobAction.CREATE, f"{wanted_replicas} evaluators are wanted")
+        return JobPlan(JobAction.CREATE, _wanted(wanted_replicas))
     meta = current.get("metadata") or {}
     name = f"the Job {meta.get('name')}"
     controller: Mapping[str, Any] = next(
@@ -184,8 +184,12 @@ def plan_job(current: Mapping[str, Any] | None, owner: Owner, wanted_replicas: i
     patch = job_change(current, wanted_replicas)
     if patch is not None:
         before = (current.get("spec") or {}).get("parallelism")
-        return JobPlan(JobAction.SCALE, f"{wanted_replicas} evaluators are wanted in place of {before}", patch)
-    return JobPlan(JobAction.NOTHING, f"{wanted_replicas} evaluators are wanted, as before")
+        return JobPlan(JobAction.SCALE, f"{_wanted(wanted_replicas)} in place of {before}", patch)
+    return JobPlan(JobAction.NOTHING, f"{_wanted(wanted_replicas)}, as before")
+
+
+def _wanted(replicas: int) -> str:
+    return f"{replicas} evaluators are wanted" if replicas > 1 else "1 evaluator is wanted"
 
 
 def job_end(job: Mapping[str, Any]) -> str | None:
