@@ -49,6 +49,7 @@ class EndReason(StrEnum):
     RUN_STOPPED = "RunStopped"
     CANCELLED = "Cancelled"
     STORE_UNAVAILABLE = "StoreUnavailable"
+    OTHER_DATA = "OtherData"
     BAD_RESULT = "BadResult"
 
 
@@ -62,6 +63,7 @@ _PREEMPTED = frozenset(
         EndReason.RUN_STOPPED,
         EndReason.CANCELLED,
         EndReason.STORE_UNAVAILABLE,
+        EndReason.OTHER_DATA,
     }
 )
 PREEMPTION_LIMIT = 20
@@ -127,6 +129,8 @@ class Assignment(_Wire):
         source_attempt: for all kinds but `evaluate`: the attempt of `evaluate` that succeeded.
         deadline_seconds: wall-clock time for the attempt.
         parameters: of on-demand tasks, and of `confirm` ("seeds": its training seeds).
+        data_digest: of the data or the table that the search was started with (`DataDescription.digest`); empty where
+            there are none.
     """
 
     task_id: str
@@ -141,6 +145,7 @@ class Assignment(_Wire):
     source_attempt: int | None = None
     deadline_seconds: int
     parameters: dict[str, Any] = {}
+    data_digest: str = ""
 
     @property
     def prefix(self) -> str:

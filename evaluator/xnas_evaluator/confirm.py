@@ -14,7 +14,7 @@ from xnas_evaluator.context import NonFiniteError, TaskContext
 from xnas_evaluator.evaluate import check_fit, environment
 from xnas_evaluator.networks.build import build
 from xnas_evaluator.objectives.measure import Plan, measure, plan
-from xnas_evaluator.resident import device_data
+from xnas_evaluator.resident import search_data
 from xnas_evaluator.timings import Timings
 from xnas_evaluator.training.device_data import DeviceData
 from xnas_evaluator.training.loop import Trainer
@@ -43,7 +43,7 @@ def confirm(context: TaskContext) -> TaskResult:
     numbers = arithmetic(context.device, spec.training.precision)
     measured = plan(spec)
     with timings.part("data_seconds"):
-        data = device_data(spec.dataset, spec.seed, context.cache, context.device)
+        data = search_data(context)
     graph = Graph.from_document(assignment.graph)
     common = fingerprint_of(context, graph.digest, data, spec.training, "confirm")
     with timings.part("state_seconds"):

@@ -11,11 +11,24 @@ from pathlib import Path
 from typing import Protocol
 
 from xnas_core.api.spec import ArchitectureSearchSpec
+from xnas_core.errors import InvalidInputError
 from xnas_core.tasks import Artifact, Assignment, TaskKind
 
 
 class TaskCancelledError(Exception):
     """The attempt is not wanted any more; leave at once. Not an error of the task."""
+
+
+class OtherDataError(InvalidInputError):
+    """The data here are not those that the search was started with (protocol.md §7: no candidate's fault)."""
+
+    reason = "OtherData"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is not the one that this search was started with (its content has another digest); bring back "
+            "what was there, or give this evaluator the same"
+        )
 
 
 class NonFiniteError(Exception):

@@ -13,7 +13,7 @@ from xnas_evaluator import checkpoints
 from xnas_evaluator.context import TaskContext
 from xnas_evaluator.networks.build import GraphNetwork, build
 from xnas_evaluator.objectives.measure import measure, plan
-from xnas_evaluator.resident import device_data
+from xnas_evaluator.resident import search_data
 from xnas_evaluator.timings import Timings
 from xnas_evaluator.training.device_data import DeviceData
 from xnas_evaluator.training.loop import Trainer
@@ -38,7 +38,7 @@ def evaluate(context: TaskContext) -> TaskResult:
     numbers = arithmetic(context.device, spec.training.precision)
     measured = plan(spec)
     with timings.part("data_seconds"):
-        data = device_data(spec.dataset, spec.seed, context.cache, context.device)
+        data = search_data(context)
     with timings.part("build_seconds"):
         graph = Graph.from_document(assignment.graph)
         network = check_fit(build(graph, assignment.seed), data)

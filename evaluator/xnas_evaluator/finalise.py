@@ -19,7 +19,7 @@ from xnas_evaluator.evaluate import check_fit, environment
 from xnas_evaluator.explain.configured import check
 from xnas_evaluator.explain.make import Made, make
 from xnas_evaluator.objectives.validation import score
-from xnas_evaluator.resident import device_data
+from xnas_evaluator.resident import search_data
 from xnas_evaluator.source_checkpoint import source_checkpoint
 from xnas_evaluator.timings import Timings
 from xnas_evaluator.training.settings import arithmetic, prepare
@@ -64,7 +64,7 @@ def finalise(context: TaskContext) -> TaskResult:
     prepare(context.device, context.threads)
     numbers = arithmetic(context.device, spec.training.precision)
     with timings.part("data_seconds"):
-        data = device_data(spec.dataset, spec.seed, context.cache, context.device)
+        data = search_data(context)
     with timings.part("load_seconds"):
         network = check_fit(source_checkpoint(context).network, data)
         network = network.to(numbers.device).to(memory_format=numbers.memory_format)

@@ -25,7 +25,7 @@ from xnas_evaluator.networks.build import GraphNetwork
 from xnas_evaluator.objectives.introspectability import IntrospectabilitySettings, mean_distance
 from xnas_evaluator.objectives.plan import recorded_introspectability
 from xnas_evaluator.objectives.validation import batches, score
-from xnas_evaluator.resident import device_data
+from xnas_evaluator.resident import search_data
 from xnas_evaluator.source_checkpoint import source_checkpoint
 from xnas_evaluator.timings import Timings
 from xnas_evaluator.training.device_data import DeviceData
@@ -66,7 +66,7 @@ def refine(context: TaskContext) -> TaskResult:
     prepare(context.device, context.threads)
     numbers = arithmetic(context.device, spec.training.precision)
     with timings.part("data_seconds"):
-        data = device_data(spec.dataset, spec.seed, context.cache, context.device)
+        data = search_data(context)
     pairs = resolve_pairs(asked.pairs, data.class_names)
     training = refined_training(spec.training, asked, data.class_names)
     with timings.part("load_seconds"):

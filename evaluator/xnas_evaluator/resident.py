@@ -7,10 +7,29 @@ from pathlib import Path
 import torch
 
 from xnas_core.api.spec import DatasetSpec
+from xnas_core.errors import InvalidInputError
+from xnas_evaluator.context import OtherDataError, TaskContext
 from xnas_evaluator.datasets.load import load
 from xnas_evaluator.training.device_data import DeviceData, to_device
 
 _kept: dict[tuple[str, int, str, str], DeviceData] = {}
+
+
+def search_data(context: TaskContext) -> DeviceData:
+    """Return the data set of the task's search, on the task's device.
+
+    Raises:
+        InvalidInputError: the search has no data set, or it is absent, corrupt or unfit.
+        OtherDataError: it is not the one that the search was started with.
+    """
+    spec = context.spec
+    if spec.dataset is None:
+        raise InvalidInputError("the search has no data set")
+    data = device_data(spec.dataset, spec.seed, context.cache, context.device)
+    if context.assignment.data_digest not in ("", data.digest):
+        _kept.clear()  # so that the right one is seen once it is back
+        raise OtherDataError(f"the data set {data.name!r}")
+    return data
 
 
 def device_data(spec: DatasetSpec, seed: int, cache: Path, device: str) -> DeviceData:

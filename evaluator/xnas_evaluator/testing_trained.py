@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from xnas_core.api.spec import ArchitectureSearchSpec, DatasetSpec
 from xnas_core.artifacts.keys import RESULT
 from xnas_core.journal import Journal
-from xnas_core.local.acceptance import accept
-from xnas_core.local.describe import DatasetDescription
 from xnas_core.local.folder import OutputFolder
+from xnas_core.search.acceptance import first_event
 from xnas_core.search.events import AttemptStarted, Event, Proposed, Succeeded, TaskRequested
 from xnas_core.search.recovery import recover
 from xnas_core.spaces.base import DataShape
 from xnas_core.spaces.nas_bench_201 import NasBench201
-from xnas_core.tasks import TaskKind, TaskResult, candidate_id
+from xnas_core.tasks import DataDescription, TaskKind, TaskResult, candidate_id
 from xnas_evaluator.evaluate import evaluate
 from xnas_evaluator.resident import device_data
 from xnas_evaluator.testing import FolderContext, assignment
@@ -80,9 +79,9 @@ def trained_folder(root: Path, encoding: str = MIXED, device: str = "cpu", **fie
     result = evaluate(context)
     context.put(RESULT, result.model_dump_json().encode())
     data = device_data(DatasetSpec(name="digits"), spec.seed, context.cache, "cpu")
-    described = DatasetDescription(DIGITS, data.class_names, 1295, 143, 359, data.digest)
+    described = DataDescription(shape=astuple(DIGITS), class_names=data.class_names, digest=data.digest)
     folder = TrainedFolder(root, candidate, encoding, graph, spec, result)
-    start = accept(spec, identity.search_id, described)
+    start = first_event(spec, identity.search_id, described)
     proposed = Proposed(
         time=start.time, number=0, candidate=candidate, genes=genes, encoding=encoding, generation=0, parents=(),
         operators=(), parameters=None, macs=None,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.e2e.cluster_tools import ROOT, Cluster, Document
+from tests.e2e.cluster_tools import ROOT, Cluster, Document, until
 from tests.e2e.installation import EVALUATOR_IMAGE
 
 CLAIMS = {"images": "/images", "decoded": "/decoded"}
@@ -27,6 +27,12 @@ for path in sorted(pathlib.Path("/decoded").rglob("*.safetensors")):
     status = path.stat()
     print(path.name, status.st_ino, status.st_mtime_ns)
 """
+ADD_AN_IMAGE = """
+import pathlib, shutil
+first = min(pathlib.Path("/images/birds/train/kind-0").iterdir())
+shutil.copy(first, first.with_name("added.png"))
+"""
+TAKE_IT_AWAY = 'import pathlib; pathlib.Path("/images/birds/train/kind-0/added.png").unlink()'
 REMOVE_ALL = """
 import pathlib, shutil
 for folder in ("/images", "/decoded"):
@@ -131,3 +137,26 @@ def test_images_on_a_claim_are_decoded_once_for_all_pods_and_searches(cluster: C
         decoded.append(at_the_desk(cluster, claims, LIST_DECODED))
     assert len(decoded[0].splitlines()) == 1
     assert decoded[0] == decoded[1], "the second search decoded the images again"
+
+
+@pytest.mark.timeout(300)
+def test_images_that_changed_score_nothing_until_they_are_as_they_were(cluster: Cluster, claims: str) -> None:
+    document = small_example("changed", claims)
+    document["spec"]["limits"]["maxEvaluations"] = 60
+    document["spec"]["evaluators"]["replicas"] = 1
+    cluster.apply(document)
+    cluster.wait_for_evaluations(claims, "changed", 4, 90)
+    at_the_desk(cluster, claims, ADD_AN_IMAGE)
+    (pod,) = cluster.pods_of(claims, "changed")
+    # Replaced by one that reads the images anew.
+    cluster.delete("pod", claims, pod["metadata"]["name"], "--grace-period=1")
+
+    def said() -> bool:
+        conditions = {one["type"]: one for one in cluster.status(claims, "changed")["conditions"]}
+        ready = conditions["EvaluatorsReady"]
+        return ready["reason"] == "EvaluatorsFailing" and "is not the one that this search was st" in ready["message"]
+
+    until(said, 90, "the status says that the data changed")
+    at_the_desk(cluster, claims, TAKE_IT_AWAY)
+    status = cluster.wait_for_state(claims, "changed", "Complete", 180)
+    assert (status["evaluations"]["finished"], status["evaluations"]["failed"]) == (60, 0)

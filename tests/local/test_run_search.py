@@ -208,6 +208,43 @@ def test_a_run_that_cannot_store_results_stops_and_goes_on_once_it_can(table: Pa
     assert _facts(open_search(output)) == _facts(open_search(undisturbed))
 
 
+class Spoiler(Observer):
+    """Changes the table once so many evaluations are finished."""
+
+    def __init__(self, table: Path, after: int) -> None:
+        super().__init__()
+        self._table, self._after = table, after
+
+    def on_progress(self, progress: RunProgress) -> None:
+        super().on_progress(progress)
+        if progress.succeeded >= self._after:
+            self._table.write_bytes(self._table.read_bytes() + b"unknown,0,0\n")
+            self._after = 1_000_000
+
+
+@pytest.mark.parametrize("after", [10, None], ids=["while it runs", "afterwards"])
+def test_a_table_that_changed_is_refused_and_costs_no_candidate(
+    after: int | None, table: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    original = (table / "table.csv").read_bytes()
+    (tmp_path / "table.csv").write_bytes(original)
+    file, output = tmp_path / "search.yaml", tmp_path / "out"
+    file.write_text(SEARCH.replace("maxEvaluations: 60", "maxEvaluations: 30"))
+    if after is not None:
+        with pytest.raises(InvalidInputError, match=r"the table .* is not the one that this search was started with"):
+            _run(file, output, Spoiler(tmp_path / "table.csv", after))
+        assert not any(candidate.failure for candidate in open_search(output).candidates)
+    else:
+        assert _run(file, output).state == "Complete"
+        (tmp_path / "table.csv").write_bytes(original + b"unknown,0,0\n")
+    file.write_text(SEARCH)
+    with pytest.raises(InvalidInputError, match="the table is not the one that this search was started with"):
+        _run(file, output)
+    (tmp_path / "table.csv").write_bytes(original)
+    assert _run(file, output).state == "Complete"
+    assert _facts(open_search(output)) == _facts(open_search(undisturbed))
+
+
 def test_no_search_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="holds no search"):
         open_search(tmp_path)

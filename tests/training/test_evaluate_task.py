@@ -16,8 +16,9 @@ from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, STATE
 from xnas_core.errors import InvalidInputError
 from xnas_core.tasks import TaskKind, TaskResult
 from xnas_evaluator import checkpoints
-from xnas_evaluator.context import NonFiniteError, TaskCancelledError
+from xnas_evaluator.context import NonFiniteError, OtherDataError, TaskCancelledError
 from xnas_evaluator.evaluate import evaluate
+from xnas_evaluator.resident import search_data
 from xnas_evaluator.testing import FolderContext, assignment
 from xnas_evaluator.testing_networks import small_graph, small_spec
 
@@ -191,6 +192,18 @@ def test_what_can_not_be_evaluated_is_refused_before_training(
     with pytest.raises(InvalidInputError, match=message):
         evaluate(context)
     assert not context.stored
+
+
+def test_data_of_another_digest_are_refused_and_those_of_the_search_are_not(tmp_path: Path, cache: Path) -> None:
+    spec = small_spec(training={"epochs": 1, "batchSize": 32})
+    context = _context(tmp_path, cache, spec)
+    digest = search_data(context).digest
+    context.assignment = context.assignment.model_copy(update={"data_digest": "0" * 64})
+    with pytest.raises(OtherDataError, match="the data set 'lines' is not the one that this search was started with"):
+        evaluate(context)
+    assert not context.stored
+    context.assignment = context.assignment.model_copy(update={"data_digest": digest})
+    assert evaluate(context).metrics["accuracy"] > 0
 
 
 def test_a_loss_that_is_not_finite_ends_the_attempt(tmp_path: Path, cache: Path) -> None:

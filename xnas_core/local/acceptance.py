@@ -7,8 +7,8 @@ from pathlib import Path
 
 from xnas_core.api import ArchitectureSearchSpec, changed_fields
 from xnas_core.errors import InvalidInputError
-from xnas_core.local.describe import DatasetDescription
-from xnas_core.search.acceptance import check_same_data, describe_table, first_event
+from xnas_core.local.describe import describe_dataset
+from xnas_core.search.acceptance import describe_table
 from xnas_core.search.events import Started
 from xnas_core.tasks import DataDescription
 
@@ -19,15 +19,19 @@ class SpecChangedError(InvalidInputError):
     reason = "SpecChanged"
 
 
-def accept(spec: ArchitectureSearchSpec, search_id: str, data: DatasetDescription | None) -> Started:
-    """Return the first event of a new search."""
-    if data is not None:
-        described = DataDescription(shape=astuple(data.shape), digest=data.digest, class_names=data.class_names)
-        return first_event(spec, search_id, described)
-    if spec.benchmark is None:
-        return first_event(spec, search_id, None)
-    columns = [objective.metric_name for objective in spec.objectives]
-    return first_event(spec, search_id, describe_table(Path(spec.benchmark.table), columns))
+def describe_data(spec: ArchitectureSearchSpec) -> DataDescription | None:
+    """Return what the search's data or table are; None where it has neither.
+
+    Raises:
+        InvalidInputError: they cannot be used; the message says why.
+    """
+    if spec.benchmark is not None:
+        columns = [objective.metric_name for objective in spec.objectives]
+        return describe_table(Path(spec.benchmark.table), columns)
+    data = describe_dataset(spec)
+    if data is None:
+        return None
+    return DataDescription(shape=astuple(data.shape), digest=data.digest, class_names=data.class_names)
 
 
 def check_unchanged(accepted: dict[str, object], spec: ArchitectureSearchSpec) -> tuple[str, ...]:
@@ -46,8 +50,11 @@ def check_unchanged(accepted: dict[str, object], spec: ArchitectureSearchSpec) -
     return tuple(mutable)
 
 
-def check_data(started: Started, data: DatasetDescription | None) -> None:
+def check_data(started: Started, data: DataDescription | None) -> None:
     """Raise InvalidInputError if the data are not those that the search was started with."""
-    if data is not None:
-        advice = "bring the old data back, or start a new search in another --output folder"
-        check_same_data(started, data.digest, advice)
+    if data is not None and started.data_digest not in ("", data.digest):
+        what = "data set" if data.shape is not None else "table"
+        raise InvalidInputError(
+            f"the {what} is not the one that this search was started with (its content has another digest); "
+            "bring the old one back, or start a new search in another --output folder"
+        )

@@ -21,12 +21,12 @@ from xnas_core.dispatch.grants import FolderGrants
 from xnas_core.dispatch.server import DispatchServer
 from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.journal import Journal
-from xnas_core.local.acceptance import accept, check_data, check_unchanged
+from xnas_core.local.acceptance import check_data, check_unchanged, describe_data
 from xnas_core.local.contract import RunningAttempt, RunObserver, RunOptions, RunOutcome, RunProgress, RunStarted
-from xnas_core.local.describe import describe_dataset
 from xnas_core.local.evaluator_process import EvaluatorProcess, socket_folder
 from xnas_core.local.folder import OutputFolder, SearchIdentity
 from xnas_core.local.outputs import write_outputs
+from xnas_core.search.acceptance import first_event
 from xnas_core.search.engine import Engine
 from xnas_core.search.events import Event
 from xnas_core.search.ledger import RUNNING, SUCCEEDED, Attempt
@@ -108,7 +108,7 @@ def run_tasks(output: Path, requests: Sequence[TaskRequest], options: RunOptions
         if identity is None or engine is None:
             raise InvalidInputError(f"{output} holds a search that has not begun yet; run `xnas run` first")
         events = _accept(engine, requests, folder)
-        check_data(engine.started, describe_dataset(engine.spec))
+        check_data(engine.started, describe_data(engine.spec))
         if events:
             journal.append(events)
         stays = engine.finished is None
@@ -138,17 +138,17 @@ def _accept(engine: Engine, requests: Sequence[TaskRequest], folder: OutputFolde
 def _prepare(folder: OutputFolder, name: str, spec: ArchitectureSearchSpec) -> _Prepared:
     """Accept the search, or take it up where the journal leaves it."""
     # Before anything is written: a mistake in the data must not leave a half-made search behind.
-    data = describe_dataset(spec) if folder.identity() is None else None
+    data = describe_data(spec) if folder.identity() is None else None
     identity = folder.claim(name)
     engine, journal = recover(folder.store)
     if engine is None:
-        started = accept(spec, identity.search_id, data or describe_dataset(spec))
+        started = first_event(spec, identity.search_id, data or describe_data(spec))
         engine = Engine(started)
         journal.append([started])
         return _Prepared(folder, identity, engine, journal, spec, (), False)
     changed = check_unchanged(dict(engine.spec_document), spec)
     if not engine.done or changed:
-        check_data(engine.started, describe_dataset(spec))
+        check_data(engine.started, describe_data(spec))
     return _Prepared(folder, identity, engine, journal, spec, changed, True)
 
 
@@ -299,24 +299,27 @@ class _Run:
         self._tell()
 
     def _turned(self, _: Sequence[Event]) -> None:
-        self._check_store()
+        self._check_ends()
         finished = self._engine.arrivals[self._states_removed :]
         self._states_removed = len(self._engine.arrivals)
         for number in finished if not self._engine.problem.graph_only else ():
             remove(spent_states(record(self._engine, number)), self._prepared.folder.store)
         self._tell(always=bool(finished))
 
-    def _check_store(self) -> None:
-        """Stop where nothing can be written any more: to try again would use up the limits of every candidate.
+    def _check_ends(self) -> None:
+        """Stop where no attempt can succeed any more: to try again would use up the limits of every candidate.
 
         Raises:
-            StoreError: as the attempts said.
+            StoreError: nothing can be written, as the attempts said.
+            InvalidInputError: the data changed since the search began.
         """
         ended = [attempt for attempt in self._watched if attempt.outcome != RUNNING]
         self._watched = [attempt for task in self._engine.ledger.running() if (attempt := task.running())]
         if any(attempt.outcome == SUCCEEDED for attempt in ended):
             self._refused = 0
         for attempt in ended:
+            if attempt.outcome == EndReason.OTHER_DATA.value and attempt.evaluator in self._local:
+                raise InvalidInputError(attempt.message)
             # One from elsewhere may lack the folder, or its own disk be full; this run goes on without it.
             if attempt.outcome == EndReason.STORE_UNAVAILABLE.value and attempt.evaluator in self._local:
                 self._refused += 1

@@ -18,14 +18,12 @@ from xnas_core.api.explaining import ExplanationScope
 from xnas_core.api.metric_parameters import judged
 from xnas_core.api.spec import Direction
 from xnas_core.errors import InvalidInputError
-from xnas_core.search.events import Started
+from xnas_core.search.events import DATA_VERSION, Started
 from xnas_core.spaces.base import DataShape
 from xnas_core.tasks import DataDescription
 
 BENCHMARK_SHAPE = DataShape(3, 32, 32, 10)
 """Shape for networks that are only looked up or counted, never trained: CIFAR-10's, as NAS-Bench-201 has it."""
-DATA_VERSION = "data"
-"""Name in `versions` under which the digest of the decoded data is kept."""
 _PACKAGES = ("numpy", "pymoo", "torch", "captum", "grpcio", "pydantic")
 
 
@@ -49,7 +47,7 @@ def first_event(spec: ArchitectureSearchSpec, search_id: str, data: DataDescript
     if data is not None and data.class_names and regulariser is not None:
         resolve_pairs(regulariser.pairs, data.class_names)
     versions = {"xnas": __version__, "python": platform.python_version(), **_package_versions()}
-    if data is not None and spec.dataset is not None:
+    if data is not None:
         versions[DATA_VERSION] = data.digest
     document = spec.to_document()
     return Started(
@@ -77,14 +75,6 @@ def describe_table(table: Path, objectives: Sequence[str]) -> DataDescription:
         raise InvalidInputError(f"the table {table} {error}") from error
     except OSError as error:
         raise InvalidInputError(f"the table {table} cannot be read: {error.strerror}") from error
-
-
-def check_same_data(started: Started, digest: str, advice: str) -> None:
-    """Raise InvalidInputError if the data are not those that the search was started with."""
-    if started.versions.get(DATA_VERSION) not in (None, digest):
-        raise InvalidInputError(
-            f"the data set is not the one that this search was started with (its content has another digest); {advice}"
-        )
 
 
 def references(spec: ArchitectureSearchSpec, ranges: Mapping[str, tuple[float, float]]) -> dict[str, float]:

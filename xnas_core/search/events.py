@@ -17,6 +17,10 @@ class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+DATA_VERSION = "data"
+"""Name in `Started.versions` under which the data's digest is kept."""
+
+
 class Started(_Event):
     """The search was accepted. Always the first event, and only there."""
 
@@ -32,6 +36,11 @@ class Started(_Event):
     """Hypervolume reference values that the data determine, by metric (a table's column: its worst value)."""
     class_names: tuple[str, ...] = ()
     """Of the data, in order; empty where there are none."""
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the decoded data, or of the table's bytes; empty where there are neither."""
+        return self.versions.get(DATA_VERSION, "")
 
 
 class LimitsChanged(_Event):

@@ -61,6 +61,7 @@ def make_assignment(engine: Engine, ref: TaskRef) -> Assignment:
         source_attempt=source.succeeded_attempt() if source and ref.kind is not TaskKind.EVALUATE else None,
         deadline_seconds=deadline_seconds(engine, task),
         parameters=task.parameters,
+        data_digest=engine.started.data_digest,
     )
 
 

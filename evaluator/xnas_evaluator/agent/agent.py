@@ -24,10 +24,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Agent:
-    """One evaluator. `serve` returns when it was drained."""
+    """One evaluator. `serve` returns when it was drained.
+
+    Attributes:
+        unfit: why it left by itself: it can do nothing for this search. None otherwise.
+    """
 
     def __init__(self, settings: AgentSettings, capabilities: Iterable[str] = ()) -> None:
         self.settings = settings
+        self.unfit: str | None = None
         self._capabilities = tuple(capabilities)
         self._config: EvaluationConfig | None = None
         self._slots: list[Slot] = []
@@ -200,6 +205,10 @@ class Agent:
             _log.info("attempt ended", task=end.task_id, reason=end.reason.value, message=end.message)
             self._ends[end.task_id] = wire.failed(end)
             self._link.send(self._ends[end.task_id])
+            if end.reason is EndReason.OTHER_DATA and self.unfit is None:
+                # Whatever else we took would end the same way, and keep others from doing it.
+                self.unfit = end.message
+                self.drain(0.0, "the evaluator has other data")
         self._drained.set()
 
     # --- Surroundings of the slots --------------------------------------------------------------------------------

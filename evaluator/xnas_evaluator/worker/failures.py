@@ -9,10 +9,12 @@ import traceback
 from xnas_core.dispatch.messages import bounded
 from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.tasks import EndReason
-from xnas_evaluator.context import NonFiniteError, TaskCancelledError
+from xnas_evaluator.context import NonFiniteError, OtherDataError, TaskCancelledError
 
 _FRAMES = 8
 """Innermost frames that a message shows."""
+_OURS = (EndReason.INVALID_TASK, EndReason.OTHER_DATA, EndReason.STORE_UNAVAILABLE, EndReason.NON_FINITE)
+"""Told in a sentence of ours, which no stack makes clearer."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -21,7 +23,7 @@ def explain(error: BaseException) -> tuple[EndReason, str]:
     reason = _reason(error)
     if reason is EndReason.CANCELLED:
         return reason, "cancelled"
-    if reason in (EndReason.INVALID_TASK, EndReason.STORE_UNAVAILABLE, EndReason.NON_FINITE):
+    if reason in _OURS:
         return reason, bounded(_sentence(error))
     frames = "".join(traceback.format_tb(error.__traceback__, limit=-_FRAMES))
     return reason, bounded(f"{_sentence(error)}\n{frames}".rstrip())
@@ -40,6 +42,8 @@ def _reason(error: BaseException) -> EndReason:
         return EndReason.CANCELLED
     if isinstance(error, NonFiniteError):
         return EndReason.NON_FINITE
+    if isinstance(error, OtherDataError):
+        return EndReason.OTHER_DATA
     if isinstance(error, InvalidInputError):
         return EndReason.INVALID_TASK
     if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in _FULL):
