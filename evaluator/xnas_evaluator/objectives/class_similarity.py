@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -99,7 +100,7 @@ def load_wordnet() -> Any:
     try:
         wordnet: Any = import_module("nltk.corpus").wordnet
         wordnet.ensure_loaded()
-    except (ImportError, LookupError) as error:
+    except (ImportError, LookupError, OSError) as error:
         what = "nltk is not installed" if isinstance(error, ImportError) else "nltk's WordNet corpus is not installed"
         raise InvalidInputError(
             f"introspectability_weighted cannot ask WordNet, as {what}: give a file as `similarities`, or run "
@@ -112,7 +113,10 @@ def _synset(wordnet: Any, name: str) -> Any:
     refusal: type[Exception] = import_module("nltk.corpus.reader.wordnet").WordNetError
     try:
         if name[:1] == "n" and name[1:].isdigit():
-            return wordnet.synset_from_pos_and_offset("n", int(name[1:]))
+            found = _by_number(wordnet, int(name[1:]))
+            if found is None:
+                raise ValueError(name)
+            return found
         if name.count(".") >= 2:
             return wordnet.synset(name)
         return wordnet.synsets(name.replace(" ", "_"), pos="n")[0]
@@ -120,6 +124,13 @@ def _synset(wordnet: Any, name: str) -> Any:
         raise InvalidInputError(
             f"WordNet has no noun {name!r}; give the classes' WordNet names as `wordNetNames`, in their order"
         ) from error
+
+
+def _by_number(wordnet: Any, number: int) -> Any:
+    """Return the noun of that number; None, of which nltk also warns, if there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return wordnet.synset_from_pos_and_offset("n", number)
 
 
 def _matrix(names: Sequence[str], similarity: Any, source: str) -> Tensor:
