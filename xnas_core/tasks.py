@@ -129,8 +129,8 @@ class Assignment(_Wire):
         source_attempt: for all kinds but `evaluate`: the attempt of `evaluate` that succeeded.
         deadline_seconds: wall-clock time for the attempt.
         parameters: of on-demand tasks, and of `confirm` ("seeds": its training seeds).
-        data_digest: of the data or the table that the search was started with (`DataDescription.digest`); empty where
-            there are none.
+        data_digest: of the data set that the search was started with (`DataDescription.digest`); empty where there is
+            none.
     """
 
     task_id: str

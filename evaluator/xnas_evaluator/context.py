@@ -24,10 +24,10 @@ class OtherDataError(InvalidInputError):
 
     reason = "OtherData"
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(
-            f"{what} is not the one that this search was started with (its content has another digest); bring back "
-            "what was there, or give this evaluator the same"
+            f"the data set {name!r} is not the one that this search was started with (its content has another digest); "
+            "bring back what was there, or give this evaluator the same"
         )
 
 

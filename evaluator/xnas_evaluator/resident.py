@@ -28,7 +28,7 @@ def search_data(context: TaskContext) -> DeviceData:
     data = device_data(spec.dataset, spec.seed, context.cache, context.device)
     if context.assignment.data_digest not in ("", data.digest):
         _kept.clear()  # so that the right one is seen once it is back
-        raise OtherDataError(f"the data set {data.name!r}")
+        raise OtherDataError(data.name)
     return data
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import io
 import math
 import zlib
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from xnas_core.errors import InvalidInputError
 from xnas_core.tasks import TaskKind, TaskResult
-from xnas_evaluator.context import OtherDataError, TaskContext
+from xnas_evaluator.context import TaskContext
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_BYTES = 1024 * 1024 * 1024
@@ -25,16 +24,10 @@ _MAX_BYTES = 1024 * 1024 * 1024
 
 
 class Table:
-    """Rows by key; each a tuple of cells. Numbers are read when a row is asked for.
-
-    Attributes:
-        digest: SHA-256 of the file.
-    """
+    """Rows by key; each a tuple of cells. Numbers are read when a row is asked for."""
 
     def __init__(self, path: Path, key: str) -> None:
-        content = _content(path)
-        self.digest = hashlib.sha256(content).hexdigest()
-        reader = csv.reader(io.StringIO(_text(path, content), newline=""))
+        reader = csv.reader(io.StringIO(_text(path), newline=""))
         header = next(reader, [])
         if key not in header:
             raise InvalidInputError(f"table {path} has no column {key!r}; its columns are: {', '.join(header[:20])}")
@@ -67,23 +60,17 @@ class Table:
         return values
 
 
-def _content(path: Path) -> bytes:
+def _text(path: Path) -> str:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InvalidInputError(f"there is no table {path}; check benchmark.table") from None
-    except OSError as error:
-        raise InvalidInputError(f"table {path} cannot be read: {error}") from error
-
-
-def _text(path: Path, data: bytes) -> str:
-    try:
+        data = path.read_bytes()
         if data[:2] == _GZIP_MAGIC:
             with gzip.open(io.BytesIO(data)) as unpacked:
                 data = unpacked.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise InvalidInputError(f"table {path} is larger than 1 GiB")
         return data.decode()
+    except FileNotFoundError:
+        raise InvalidInputError(f"there is no table {path}; check benchmark.table") from None
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InvalidInputError(f"table {path} cannot be read: {error}") from error
 
@@ -111,17 +98,13 @@ def evaluate(context: TaskContext) -> TaskResult:
 
     Raises:
         InvalidInputError: no benchmark, no such table or row, or an objective is not a number there.
-        OtherDataError: the table is not the one that the search was started with.
     """
     assignment, benchmark = context.assignment, context.spec.benchmark
     if benchmark is None:
         raise InvalidInputError("the search has no benchmark table")
     metrics: dict[str, float] = {}
     if assignment.kind is TaskKind.EVALUATE:
-        table = load(Path(benchmark.table), benchmark.key)
-        if assignment.data_digest not in ("", table.digest):
-            raise OtherDataError(f"the table {table.path}")
-        metrics = table.metrics(assignment.encoding)
+        metrics = load(Path(benchmark.table), benchmark.key).metrics(assignment.encoding)
         for objective in context.spec.objectives:
             if objective.metric_name not in metrics:
                 raise InvalidInputError(

@@ -90,7 +90,7 @@ def _raise(_context: TaskContext, what: str = "error") -> None:
         "nan": lambda: NonFiniteError("the loss is NaN in epoch 1"),
         "invalid": lambda: InvalidInputError("the network does not fit the data"),
         "store": lambda: StoreError("the bucket is gone"),
-        "otherData": lambda: OtherDataError("the data set 'birds'"),
+        "otherData": lambda: OtherDataError("birds"),
         "memory": lambda: MemoryError("no memory left"),
         "full": lambda: OSError(28, "No space left on device", "/data/out"),
     }

@@ -34,7 +34,7 @@ def raised(error: BaseException) -> BaseException:
         (NonFiniteError("loss"), EndReason.NON_FINITE, "loss"),
         (InvalidInputError("bad shape"), EndReason.INVALID_TASK, "bad shape"),
         (UnknownNameError("objective", "acuracy", ["accuracy"]), EndReason.INVALID_TASK, "acuracy"),
-        (OtherDataError("the table t.csv"), EndReason.OTHER_DATA, "the table t.csv is not the one that this search"),
+        (OtherDataError("birds"), EndReason.OTHER_DATA, "the data set 'birds' is not the one that this search"),
         (StoreError("no bucket"), EndReason.STORE_UNAVAILABLE, "no bucket"),
         (OSError(errno.ENOSPC, "No space left", "/out/x"), EndReason.STORE_UNAVAILABLE, "disk of /out/x is full"),
         (OSError(errno.EDQUOT, "Quota", "/out/x"), EndReason.STORE_UNAVAILABLE, "free some space"),

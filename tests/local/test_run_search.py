@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,7 +22,7 @@ from xnas_core.local import RunOptions, open_search
 from xnas_core.local.contract import Level, RunOutcome, RunProgress, RunStarted
 from xnas_core.local.folder import OutputFolder
 from xnas_core.local.runner import run_search
-from xnas_core.search.view import SearchView
+from xnas_core.search.view import CandidateState, SearchView
 
 OPERATIONS = ("nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3", "none", "skip_connect")
 
@@ -36,6 +39,22 @@ spec:
     - {name: size, direction: minimize}
   algorithm: {populationSize: 10}
   limits: {maxEvaluations: 60}
+"""
+
+TRAINING = """
+apiVersion: xnas.dev/v1alpha1
+kind: ArchitectureSearch
+metadata: {name: training}
+spec:
+  searchSpace: {name: nas-bench-201, parameters: {cellsPerStage: 1, channels: 4}}
+  dataset: {source: {npz: data.npz}, validationFraction: 0.2}
+  training: {epochs: 1, batchSize: 32, threads: 1}
+  objectives:
+    - {name: accuracy, direction: maximize}
+    - {name: parameters, direction: minimize}
+  algorithm: {populationSize: 4}
+  limits: {maxEvaluations: 6}
+  explanations: {scope: none}
 """
 
 
@@ -209,40 +228,40 @@ def test_a_run_that_cannot_store_results_stops_and_goes_on_once_it_can(table: Pa
 
 
 class Spoiler(Observer):
-    """Changes the table once so many evaluations are finished."""
+    """Changes the data set once so many evaluations have succeeded, and kills the workers, which know the old one."""
 
-    def __init__(self, table: Path, after: int) -> None:
+    def __init__(self, change: Callable[[], None], after: int) -> None:
         super().__init__()
-        self._table, self._after = table, after
+        self._change, self._after = change, after
 
     def on_progress(self, progress: RunProgress) -> None:
         super().on_progress(progress)
         if progress.succeeded >= self._after:
-            self._table.write_bytes(self._table.read_bytes() + b"unknown,0,0\n")
             self._after = 1_000_000
+            self._change()
+            for child in psutil.Process().children(recursive=True):
+                if "xnas_evaluator.worker" in child.cmdline():
+                    child.kill()
 
 
-@pytest.mark.parametrize("after", [10, None], ids=["while it runs", "afterwards"])
-def test_a_table_that_changed_is_refused_and_costs_no_candidate(
-    after: int | None, table: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    original = (table / "table.csv").read_bytes()
-    (tmp_path / "table.csv").write_bytes(original)
-    file, output = tmp_path / "search.yaml", tmp_path / "out"
-    file.write_text(SEARCH.replace("maxEvaluations: 60", "maxEvaluations: 30"))
-    if after is not None:
-        with pytest.raises(InvalidInputError, match=r"the table .* is not the one that this search was started with"):
-            _run(file, output, Spoiler(tmp_path / "table.csv", after))
-        assert not any(candidate.failure for candidate in open_search(output).candidates)
-    else:
-        assert _run(file, output).state == "Complete"
-        (tmp_path / "table.csv").write_bytes(original + b"unknown,0,0\n")
-    file.write_text(SEARCH)
-    with pytest.raises(InvalidInputError, match="the table is not the one that this search was started with"):
+def test_data_that_changed_are_refused_and_cost_no_candidate(tmp_path: Path) -> None:
+    file, output, data = tmp_path / "search.yaml", tmp_path / "out", tmp_path / "data.npz"
+
+    def write(first_pixel: int) -> None:
+        images = np.random.default_rng(0).integers(0, 255, (120, 8, 8), dtype=np.uint8)
+        images[0, 0, 0] = first_pixel
+        np.savez(data, x_train=images, y_train=np.arange(120) % 2)
+
+    write(1)
+    file.write_text(TRAINING)
+    with pytest.raises(InvalidInputError, match=r"the data set '.*data.npz' is not the one"):
+        _run(file, output, Spoiler(lambda: write(2), 2))
+    with pytest.raises(InvalidInputError, match="the data set is not the one that this search was started with"):
         _run(file, output)
-    (tmp_path / "table.csv").write_bytes(original)
-    assert _run(file, output).state == "Complete"
-    assert _facts(open_search(output)) == _facts(open_search(undisturbed))
+    write(1)
+    outcome = _run(file, output)
+    assert outcome.state == "Complete"
+    assert [candidate.state for candidate in outcome.view.candidates] == [CandidateState.SUCCEEDED] * 6
 
 
 def test_no_search_in_the_folder(tmp_path: Path) -> None:

@@ -50,11 +50,11 @@ def check_unchanged(accepted: dict[str, object], spec: ArchitectureSearchSpec) -
     return tuple(mutable)
 
 
-def check_data(started: Started, data: DataDescription | None) -> None:
-    """Raise InvalidInputError if the data are not those that the search was started with."""
+def check_data(started: Started, spec: ArchitectureSearchSpec) -> None:
+    """Raise InvalidInputError if the data set is not the one that the search was started with."""
+    data = describe_data(spec) if spec.dataset is not None else None
     if data is not None and started.data_digest not in ("", data.digest):
-        what = "data set" if data.shape is not None else "table"
         raise InvalidInputError(
-            f"the {what} is not the one that this search was started with (its content has another digest); "
+            "the data set is not the one that this search was started with (its content has another digest); "
             "bring the old one back, or start a new search in another --output folder"
         )

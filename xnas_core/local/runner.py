@@ -108,7 +108,7 @@ def run_tasks(output: Path, requests: Sequence[TaskRequest], options: RunOptions
         if identity is None or engine is None:
             raise InvalidInputError(f"{output} holds a search that has not begun yet; run `xnas run` first")
         events = _accept(engine, requests, folder)
-        check_data(engine.started, describe_data(engine.spec))
+        check_data(engine.started, engine.spec)
         if events:
             journal.append(events)
         stays = engine.finished is None
@@ -148,7 +148,7 @@ def _prepare(folder: OutputFolder, name: str, spec: ArchitectureSearchSpec) -> _
         return _Prepared(folder, identity, engine, journal, spec, (), False)
     changed = check_unchanged(dict(engine.spec_document), spec)
     if not engine.done or changed:
-        check_data(engine.started, describe_data(spec))
+        check_data(engine.started, spec)
     return _Prepared(folder, identity, engine, journal, spec, changed, True)
 
 

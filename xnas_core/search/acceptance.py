@@ -47,7 +47,8 @@ def first_event(spec: ArchitectureSearchSpec, search_id: str, data: DataDescript
     if data is not None and data.class_names and regulariser is not None:
         resolve_pairs(regulariser.pairs, data.class_names)
     versions = {"xnas": __version__, "python": platform.python_version(), **_package_versions()}
-    if data is not None:
+    if data is not None and spec.dataset is not None:
+        # Not of a table: one with holes may be mended, and what failed for a hole be tried again.
         versions[DATA_VERSION] = data.digest
     document = spec.to_document()
     return Started(

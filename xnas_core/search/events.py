@@ -39,7 +39,7 @@ class Started(_Event):
 
     @property
     def data_digest(self) -> str:
-        """Digest of the decoded data, or of the table's bytes; empty where there are neither."""
+        """Digest of the decoded data set; empty where there is none."""
         return self.versions.get(DATA_VERSION, "")
 
 
