@@ -49,7 +49,7 @@ class EndReason(StrEnum):
     RUN_STOPPED = "RunStopped"
     CANCELLED = "Cancelled"
     STORE_UNAVAILABLE = "StoreUnavailable"
-    OTHER_DATA = "OtherData"
+    UNFIT = "EvaluatorUnfit"
     BAD_RESULT = "BadResult"
 
 
@@ -63,7 +63,7 @@ _PREEMPTED = frozenset(
         EndReason.RUN_STOPPED,
         EndReason.CANCELLED,
         EndReason.STORE_UNAVAILABLE,
-        EndReason.OTHER_DATA,
+        EndReason.UNFIT,
     }
 )
 PREEMPTION_LIMIT = 20

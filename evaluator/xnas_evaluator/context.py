@@ -5,13 +5,13 @@ The worker process implements it over grants; tests use `xnas_evaluator.testing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from xnas_core.api.spec import ArchitectureSearchSpec
-from xnas_core.errors import InvalidInputError
+from xnas_core.errors import InvalidInputError, XnasError
 from xnas_core.tasks import Artifact, Assignment, TaskKind
 
 
@@ -19,16 +19,21 @@ class TaskCancelledError(Exception):
     """The attempt is not wanted any more; leave at once. Not an error of the task."""
 
 
-class OtherDataError(InvalidInputError):
-    """The data here are not those that the search was started with (protocol.md §7: no candidate's fault)."""
+class UnfitError(XnasError):
+    """This evaluator can do nothing for the search, whichever the candidate (protocol.md §7)."""
 
-    reason = "OtherData"
+    reason = "EvaluatorUnfit"
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"the data set {name!r} is not the one that this search was started with (its content has another digest); "
-            "bring back what was there, or give this evaluator the same"
-        )
+
+@contextmanager
+def fit(digest: str) -> Iterator[None]:
+    """Turn a mistake in the data into an UnfitError where others could use them: `Assignment.data_digest` says so."""
+    try:
+        yield
+    except InvalidInputError as error:
+        if not digest:
+            raise
+        raise UnfitError(str(error)) from error
 
 
 class NonFiniteError(Exception):

@@ -8,7 +8,7 @@ import torch
 
 from xnas_core.api.spec import DatasetSpec
 from xnas_core.errors import InvalidInputError
-from xnas_evaluator.context import OtherDataError, TaskContext
+from xnas_evaluator.context import TaskContext, UnfitError, fit
 from xnas_evaluator.datasets.load import load
 from xnas_evaluator.training.device_data import DeviceData, to_device
 
@@ -20,15 +20,19 @@ def search_data(context: TaskContext) -> DeviceData:
 
     Raises:
         InvalidInputError: the search has no data set, or it is absent, corrupt or unfit.
-        OtherDataError: it is not the one that the search was started with.
+        UnfitError: the same, where the search was started with it: it is so here only; or it is another one here.
     """
-    spec = context.spec
+    spec, digest = context.spec, context.assignment.data_digest
     if spec.dataset is None:
         raise InvalidInputError("the search has no data set")
-    data = device_data(spec.dataset, spec.seed, context.cache, context.device)
-    if context.assignment.data_digest not in ("", data.digest):
+    with fit(digest):
+        data = device_data(spec.dataset, spec.seed, context.cache, context.device)
+    if digest not in ("", data.digest):
         _kept.clear()  # so that the right one is seen once it is back
-        raise OtherDataError(data.name)
+        raise UnfitError(
+            f"the data set {data.name!r} is not the one that this search was started with (its content has another "
+            "digest); bring back what was there, or give this evaluator the same"
+        )
     return data
 
 

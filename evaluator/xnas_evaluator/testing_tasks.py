@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.tasks import TaskKind, TaskResult
-from xnas_evaluator.context import NonFiniteError, OtherDataError, TaskContext
+from xnas_evaluator.context import NonFiniteError, TaskContext, UnfitError
 
 
 class DeliberateError(Exception):
@@ -90,7 +90,7 @@ def _raise(_context: TaskContext, what: str = "error") -> None:
         "nan": lambda: NonFiniteError("the loss is NaN in epoch 1"),
         "invalid": lambda: InvalidInputError("the network does not fit the data"),
         "store": lambda: StoreError("the bucket is gone"),
-        "otherData": lambda: OtherDataError("birds"),
+        "unfit": lambda: UnfitError("the data set 'birds' is another one"),
         "memory": lambda: MemoryError("no memory left"),
         "full": lambda: OSError(28, "No space left on device", "/data/out"),
     }

@@ -99,6 +99,9 @@ async def test_an_object_that_is_not_there_is_the_author_s_mistake(s3: FakeS3, f
         assert f"there is no object {URI}" in answer.error
         assert not answer.transient
         assert (await here.fail(assignment(1))).reason is EndReason.INVALID_TASK
+        # One that the search was started with is missing here, or now: that is no candidate's fault.
+        known = assignment(2).model_copy(update={"data_digest": "0" * 64})
+        assert (await here.fail(known)).reason is EndReason.UNFIT
 
 
 async def test_a_store_that_refuses_is_asked_again_later(s3: FakeS3, folder: Path) -> None:

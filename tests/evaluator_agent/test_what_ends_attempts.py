@@ -58,19 +58,19 @@ def test_what_a_task_does_to_its_worker(
     runner.run(here.succeed(assignment(2)))
 
 
-async def test_an_evaluator_with_other_data_hands_everything_back_and_leaves(folder: Path) -> None:
+async def test_an_evaluator_that_is_unfit_hands_everything_back_and_leaves(folder: Path) -> None:
     async with site(folder, "--slots", "2") as here:
         await here.assign(assignment(1, "sleep 60"))
         await here.runs()
-        failure = await here.fail(assignment(2, "raise otherData"))
-        assert failure.reason is EndReason.OTHER_DATA
+        failure = await here.fail(assignment(2, "raise unfit"))
+        assert failure.reason is EndReason.UNFIT
         handed_back = await here.end()
         assert isinstance(handed_back, TaskFailure)
         assert (handed_back.task_id, handed_back.reason) == (assignment(1).task_id, EndReason.DRAINED)
         async with asyncio.timeout(20):
             assert await here.agent.wait() == EXIT_INVALID
         last = (folder / "agent.log").read_text().splitlines()[-1]
-        assert last.startswith("error: the data set 'birds' is not the one that this search was started with")
+        assert last.startswith("error: the data set 'birds' is another one")
 
 
 async def test_a_long_message_is_cut_to_the_bound_and_keeps_both_ends(folder: Path) -> None:
@@ -235,7 +235,7 @@ CLASSES = {
     EndReason.RUN_STOPPED: FailureClass.PREEMPTED,
     EndReason.CANCELLED: FailureClass.PREEMPTED,
     EndReason.STORE_UNAVAILABLE: FailureClass.PREEMPTED,
-    EndReason.OTHER_DATA: FailureClass.PREEMPTED,
+    EndReason.UNFIT: FailureClass.PREEMPTED,
     EndReason.BAD_RESULT: FailureClass.FAILED,
 }
 

@@ -14,7 +14,7 @@ from xnas_core.api.spec import ArchitectureSearchSpec
 from xnas_core.errors import IntegrityError, InvalidInputError, StoreError, UnknownNameError
 from xnas_core.tasks import EndReason, TaskKind
 from xnas_evaluator import tasks
-from xnas_evaluator.context import NonFiniteError, OtherDataError, TaskCancelledError
+from xnas_evaluator.context import NonFiniteError, TaskCancelledError, UnfitError
 from xnas_evaluator.testing import FolderContext, assignment
 from xnas_evaluator.worker import objects
 from xnas_evaluator.worker.failures import explain
@@ -34,7 +34,7 @@ def raised(error: BaseException) -> BaseException:
         (NonFiniteError("loss"), EndReason.NON_FINITE, "loss"),
         (InvalidInputError("bad shape"), EndReason.INVALID_TASK, "bad shape"),
         (UnknownNameError("objective", "acuracy", ["accuracy"]), EndReason.INVALID_TASK, "acuracy"),
-        (OtherDataError("birds"), EndReason.OTHER_DATA, "the data set 'birds' is not the one that this search"),
+        (UnfitError("other images"), EndReason.UNFIT, "other images"),
         (StoreError("no bucket"), EndReason.STORE_UNAVAILABLE, "no bucket"),
         (OSError(errno.ENOSPC, "No space left", "/out/x"), EndReason.STORE_UNAVAILABLE, "disk of /out/x is full"),
         (OSError(errno.EDQUOT, "Quota", "/out/x"), EndReason.STORE_UNAVAILABLE, "free some space"),

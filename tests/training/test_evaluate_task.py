@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from xnas_core.api.spec import ArchitectureSearchSpec
+from xnas_core.api.spec import ArchitectureSearchSpec, DatasetSource, DatasetSpec
 from xnas_core.artifacts.keys import CHECKPOINT, CHECKPOINT_MANIFEST, STATE
 from xnas_core.errors import InvalidInputError
-from xnas_core.tasks import TaskKind, TaskResult
+from xnas_core.tasks import Assignment, TaskKind, TaskResult
 from xnas_evaluator import checkpoints
-from xnas_evaluator.context import NonFiniteError, OtherDataError, TaskCancelledError
+from xnas_evaluator.context import NonFiniteError, TaskCancelledError, UnfitError
 from xnas_evaluator.evaluate import evaluate
 from xnas_evaluator.resident import search_data
 from xnas_evaluator.testing import FolderContext, assignment
@@ -31,9 +31,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def _context(root: Path, cache: Path, spec: ArchitectureSearchSpec, attempt: int = 1, **fields: Any) -> FolderContext:
+def _context(
+    root: Path,
+    cache: Path,
+    spec: ArchitectureSearchSpec,
+    attempt: int = 1,
+    task: Assignment | None = None,
+    **fields: Any,
+) -> FolderContext:
     earlier = tuple(range(attempt - 1, 0, -1))
-    task = assignment(graph=GRAPH, seed=11, attempt=attempt, previous_attempts=earlier)
+    task = task or assignment(graph=GRAPH, seed=11, attempt=attempt, previous_attempts=earlier)
     return FolderContext(task, spec, root, cache=cache, **fields)
 
 
@@ -199,10 +206,15 @@ def test_data_of_another_digest_are_refused_and_those_of_the_search_are_not(tmp_
     context = _context(tmp_path, cache, spec)
     digest = search_data(context).digest
     context.assignment = context.assignment.model_copy(update={"data_digest": "0" * 64})
-    with pytest.raises(OtherDataError, match="the data set 'lines' is not the one that this search was started with"):
+    with pytest.raises(UnfitError, match="the data set 'lines' is not the one that this search was started with"):
         evaluate(context)
     assert not context.stored
     context.assignment = context.assignment.model_copy(update={"data_digest": digest})
+    gone = spec.model_copy(update={"dataset": DatasetSpec(source=DatasetSource(npz=str(tmp_path / "none.npz")))})
+    with pytest.raises(UnfitError, match="there is no file"):
+        evaluate(_context(tmp_path, cache, gone, task=context.assignment))
+    with pytest.raises(InvalidInputError, match="there is no file"):
+        evaluate(_context(tmp_path, cache, gone))
     assert evaluate(context).metrics["accuracy"] > 0
 
 

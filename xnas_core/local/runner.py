@@ -311,14 +311,14 @@ class _Run:
 
         Raises:
             StoreError: nothing can be written, as the attempts said.
-            InvalidInputError: the data changed since the search began.
+            InvalidInputError: the data changed or went away since the search began.
         """
         ended = [attempt for attempt in self._watched if attempt.outcome != RUNNING]
         self._watched = [attempt for task in self._engine.ledger.running() if (attempt := task.running())]
         if any(attempt.outcome == SUCCEEDED for attempt in ended):
             self._refused = 0
         for attempt in ended:
-            if attempt.outcome == EndReason.OTHER_DATA.value and attempt.evaluator in self._local:
+            if attempt.outcome == EndReason.UNFIT.value and attempt.evaluator in self._local:
                 raise InvalidInputError(attempt.message)
             # One from elsewhere may lack the folder, or its own disk be full; this run goes on without it.
             if attempt.outcome == EndReason.STORE_UNAVAILABLE.value and attempt.evaluator in self._local:

@@ -205,10 +205,10 @@ class Agent:
             _log.info("attempt ended", task=end.task_id, reason=end.reason.value, message=end.message)
             self._ends[end.task_id] = wire.failed(end)
             self._link.send(self._ends[end.task_id])
-            if end.reason is EndReason.OTHER_DATA and self.unfit is None:
+            if end.reason is EndReason.UNFIT and self.unfit is None:
                 # Whatever else we took would end the same way, and keep others from doing it.
                 self.unfit = end.message
-                self.drain(0.0, "the evaluator has other data")
+                self.drain(0.0, "the evaluator is unfit for the search")
         self._drained.set()
 
     # --- Surroundings of the slots --------------------------------------------------------------------------------

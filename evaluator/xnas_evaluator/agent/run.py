@@ -20,7 +20,7 @@ from xnas_evaluator.agent.settings import AgentSettings
 EXIT_DRAINED = 0
 """The server said that nothing more is to be done."""
 EXIT_INVALID = 2
-"""A setting is not possible, or the data here are not those of the search."""
+"""A setting is not possible, or the evaluator is unfit for the search: its data are absent or others."""
 EXIT_SERVER_GONE = 4
 """The server did not answer for `give_up_seconds`."""
 EXIT_REFUSED = 5
@@ -37,8 +37,8 @@ def run_agent(settings: AgentSettings) -> int:
     """Serve until drained, refused or given up; call from the main thread.
 
     SIGTERM and SIGINT hand back what runs (after `drain_seconds`) and end within `leave_seconds`; a second signal
-    ends at once. Returns the exit code: 0 when the server drained us, 2 when
-    our data are not those of the search, 128 + signal after a signal.
+    ends at once. Returns the exit code: 0 when the server drained us, 2 when it
+    is unfit for the search, 128 + signal after a signal.
     """
     if settings.parent_pid is not None:
         lifetime.end_with_parent(settings.parent_pid)

@@ -1,7 +1,7 @@
 """Copies of data sets that lie in a store: where they are kept in the cache folder, and what is known of them.
 
 An address stands for one content: a copy is made once for each cache folder and not looked at again. Whoever changes
-a data set gives it another key; an evaluator whose copy is of another content does nothing for the search (OtherData).
+a data set gives it another key; an evaluator whose copy is of another content leaves the search (EvaluatorUnfit).
 """
 
 from __future__ import annotations

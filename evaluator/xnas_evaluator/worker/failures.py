@@ -9,11 +9,11 @@ import traceback
 from xnas_core.dispatch.messages import bounded
 from xnas_core.errors import InvalidInputError, StoreError
 from xnas_core.tasks import EndReason
-from xnas_evaluator.context import NonFiniteError, OtherDataError, TaskCancelledError
+from xnas_evaluator.context import NonFiniteError, TaskCancelledError, UnfitError
 
 _FRAMES = 8
 """Innermost frames that a message shows."""
-_OURS = (EndReason.INVALID_TASK, EndReason.OTHER_DATA, EndReason.STORE_UNAVAILABLE, EndReason.NON_FINITE)
+_OURS = (EndReason.INVALID_TASK, EndReason.UNFIT, EndReason.STORE_UNAVAILABLE, EndReason.NON_FINITE)
 """Told in a sentence of ours, which no stack makes clearer."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -32,7 +32,7 @@ def explain(error: BaseException) -> tuple[EndReason, str]:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"the disk of {error.filename or 'the output folder'} is full; free some space"
-    if isinstance(error, (InvalidInputError, StoreError)):
+    if isinstance(error, (InvalidInputError, StoreError, UnfitError)):
         return str(error)
     return f"{type(error).__name__}: {error}"
 
@@ -42,8 +42,8 @@ def _reason(error: BaseException) -> EndReason:
         return EndReason.CANCELLED
     if isinstance(error, NonFiniteError):
         return EndReason.NON_FINITE
-    if isinstance(error, OtherDataError):
-        return EndReason.OTHER_DATA
+    if isinstance(error, UnfitError):
+        return EndReason.UNFIT
     if isinstance(error, InvalidInputError):
         return EndReason.INVALID_TASK
     if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno in _FULL):

@@ -23,7 +23,7 @@ from xnas_core.dispatch.messages import explain as explain_validation
 from xnas_core.errors import InvalidInputError, XnasError
 from xnas_core.tasks import Assignment, EndReason, TaskResult
 from xnas_evaluator import pipe, tasks
-from xnas_evaluator.context import TaskCancelledError, TaskContext
+from xnas_evaluator.context import TaskCancelledError, TaskContext, UnfitError, fit
 from xnas_evaluator.worker.context import WorkerContext
 from xnas_evaluator.worker.failures import explain
 from xnas_evaluator.worker.inbox import Inbox
@@ -95,9 +95,7 @@ def _prepare(settings: Settings, work: pipe.Configure) -> _Prepared | Exception:
         tasks.warm_up(spec)
         return _Prepared(spec, _device(settings.device))
     except ValidationError as error:
-        return InvalidInputError(
-            f"this evaluator cannot read the search's spec; update it ({explain_validation(error)})"
-        )
+        return UnfitError(f"this evaluator cannot read the search's spec; update it ({explain_validation(error)})")
     except Exception as error:  # noqa: BLE001  (importing plug-ins can raise anything; tasks report it)
         return error
 
@@ -105,7 +103,8 @@ def _prepare(settings: Settings, work: pipe.Configure) -> _Prepared | Exception:
 def _carry_out(task: Task, context: WorkerContext) -> pipe.Done | pipe.Ended:
     assignment = context.assignment
     try:
-        context.fetch_data()
+        with fit(assignment.data_digest):
+            context.fetch_data()
         result = task(context)
         document = result.model_dump_json().encode()
         if len(document) > MAX_RESULT_BYTES:
