@@ -227,6 +227,12 @@ def test_a_run_that_cannot_store_results_stops_and_goes_on_once_it_can(table: Pa
     assert _facts(open_search(output)) == _facts(open_search(undisturbed))
 
 
+def _write_images(file: Path, first_pixel: int) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (120, 8, 8), dtype=np.uint8)
+    images[0, 0, 0] = first_pixel
+    np.savez(file, x_train=images, y_train=np.arange(120) % 2)
+
+
 class Spoiler(Observer):
     """Changes the data set once so many evaluations have succeeded, and kills the workers, which know the old one."""
 
@@ -246,21 +252,28 @@ class Spoiler(Observer):
 
 def test_data_that_changed_are_refused_and_cost_no_candidate(tmp_path: Path) -> None:
     file, output, data = tmp_path / "search.yaml", tmp_path / "out", tmp_path / "data.npz"
-
-    def write(first_pixel: int) -> None:
-        images = np.random.default_rng(0).integers(0, 255, (120, 8, 8), dtype=np.uint8)
-        images[0, 0, 0] = first_pixel
-        np.savez(data, x_train=images, y_train=np.arange(120) % 2)
-
-    write(1)
+    _write_images(data, 1)
     file.write_text(TRAINING)
     with pytest.raises(InvalidInputError, match=r"the data set '.*data.npz' is not the one"):
-        _run(file, output, Spoiler(lambda: write(2), 2))
+        _run(file, output, Spoiler(lambda: _write_images(data, 2), 2))
     with pytest.raises(InvalidInputError, match="the data set is not the one that this search was started with"):
         _run(file, output)
-    write(1)
+    _write_images(data, 1)
     outcome = _run(file, output)
     assert outcome.state == "Complete"
+    assert [candidate.state for candidate in outcome.view.candidates] == [CandidateState.SUCCEEDED] * 6
+
+
+def test_a_device_that_is_not_there_is_said_and_costs_no_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    file, output = tmp_path / "search.yaml", tmp_path / "out"
+    file.write_text(TRAINING)
+    _write_images(tmp_path / "data.npz", 1)
+    with pytest.raises(InvalidInputError, match="there is no CUDA device here"):
+        run_search(load_search(file), file, output, RunOptions(slots=2, device="cuda"), Observer())
+    outcome = _run(file, output)
     assert [candidate.state for candidate in outcome.view.candidates] == [CandidateState.SUCCEEDED] * 6
 
 

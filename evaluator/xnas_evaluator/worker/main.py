@@ -96,8 +96,10 @@ def _prepare(settings: Settings, work: pipe.Configure) -> _Prepared | Exception:
         return _Prepared(spec, _device(settings.device))
     except ValidationError as error:
         return UnfitError(f"this evaluator cannot read the search's spec; update it ({explain_validation(error)})")
-    except Exception as error:  # noqa: BLE001  (importing plug-ins can raise anything; tasks report it)
+    except XnasError as error:
         return error
+    except Exception as error:  # noqa: BLE001  (importing can raise anything; tasks report it)
+        return UnfitError(f"this evaluator's libraries cannot be used ({type(error).__name__}: {error})")
 
 
 def _carry_out(task: Task, context: WorkerContext) -> pipe.Done | pipe.Ended:
@@ -145,7 +147,11 @@ def _load(name: str) -> Task:
 
 
 def _device(wanted: str) -> str:
-    """Return the device that there really is: `auto` is the accelerator if torch can use it."""
+    """Return the device that there really is: `auto` is the accelerator if torch can use it.
+
+    Raises:
+        UnfitError: there is no such device.
+    """
     torch = sys.modules.get("torch")
     if torch is None:
         return "cpu"
@@ -155,6 +161,8 @@ def _device(wanted: str) -> str:
         # "auto:<n>": the n-th accelerator if there is one.
         number = int(wanted.removeprefix("auto:"))
         return f"cuda:{number % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UnfitError("there is no CUDA device here, or PyTorch cannot use it; use --device auto or cpu")
     return wanted
 
 
