@@ -140,7 +140,8 @@ def test_sigint_without_a_terminal(tmp_path: Path) -> None:
         command("run", search, "-o", output, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while not list((output / "journal").glob("*.json")) and time.monotonic() < deadline:
+    # The first segment is written before the run listens to signals, the second by the run.
+    while len(list((output / "journal").glob("*.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
