@@ -8,7 +8,8 @@ import torch
 
 from xnas_core.api.spec import DatasetSpec
 from xnas_core.errors import InvalidInputError
-from xnas_evaluator.context import TaskContext, UnfitError, fit
+from xnas_core.search.acceptance import check_same_data
+from xnas_evaluator.context import TaskContext, fit
 from xnas_evaluator.datasets.load import load
 from xnas_evaluator.training.device_data import DeviceData, to_device
 
@@ -27,12 +28,8 @@ def search_data(context: TaskContext) -> DeviceData:
         raise InvalidInputError("the search has no data set")
     with fit(digest):
         data = device_data(spec.dataset, spec.seed, context.cache, context.device)
-    if digest not in ("", data.digest):
-        _kept.clear()  # so that the right one is seen once it is back
-        raise UnfitError(
-            f"the data set {data.name!r} is not the one that this search was started with (its content has another "
-            "digest); bring back what was there, or give this evaluator the same"
-        )
+        advice = "bring back what was there, or give this evaluator the same"
+        check_same_data(digest, data.digest, f"the data set {data.name!r}", advice)
     return data
 
 

@@ -131,7 +131,7 @@ def test_images_on_a_claim_are_decoded_once_for_all_pods_and_searches(cluster: C
         cluster.apply(small_example(name, claims))
         status = cluster.wait_for_state(claims, name, "Complete", 120)
         assert status["evaluations"]["finished"] == 6
-        assert status["evaluations"].get("failed", 0) == 0
+        assert status["evaluations"]["failed"] == 0
         best = max(member["values"]["accuracy"] for member in status["front"])
         assert best > 0.5, "ten kinds of digits, so chance is 0.1: the images are those of their folders"
         decoded.append(at_the_desk(cluster, claims, LIST_DECODED))

@@ -8,7 +8,7 @@ from pathlib import Path
 from xnas_core.api import ArchitectureSearchSpec, changed_fields
 from xnas_core.errors import InvalidInputError
 from xnas_core.local.describe import describe_dataset
-from xnas_core.search.acceptance import describe_table
+from xnas_core.search.acceptance import check_same_data, describe_table
 from xnas_core.search.events import Started
 from xnas_core.tasks import DataDescription
 
@@ -52,9 +52,7 @@ def check_unchanged(accepted: dict[str, object], spec: ArchitectureSearchSpec) -
 
 def check_data(started: Started, spec: ArchitectureSearchSpec) -> None:
     """Raise InvalidInputError if the data set is not the one that the search was started with."""
-    data = describe_data(spec) if spec.dataset is not None else None
-    if data is not None and started.data_digest not in ("", data.digest):
-        raise InvalidInputError(
-            "the data set is not the one that this search was started with (its content has another digest); "
-            "bring the old one back, or start a new search in another --output folder"
-        )
+    data = describe_dataset(spec)
+    if data is not None:
+        advice = "bring the old one back, or start a new search in another --output folder"
+        check_same_data(started.data_digest, data.digest, "the data set", advice)

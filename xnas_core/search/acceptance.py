@@ -78,6 +78,21 @@ def describe_table(table: Path, objectives: Sequence[str]) -> DataDescription:
         raise InvalidInputError(f"the table {table} cannot be read: {error.strerror}") from error
 
 
+def check_same_data(expected: str, found: str, what: str, advice: str) -> None:
+    """Raise InvalidInputError unless a data set is the one that the search was started with.
+
+    Args:
+        expected: digest noted when the search began; empty where none was.
+        found: digest of what is here.
+        what: names the data set in the message.
+        advice: ends the message.
+    """
+    if expected not in ("", found):
+        raise InvalidInputError(
+            f"{what} is not the one that this search was started with (its content has another digest); {advice}"
+        )
+
+
 def references(spec: ArchitectureSearchSpec, ranges: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     """Return each objective's worst value in the benchmark table, the default hypervolume reference."""
     if spec.benchmark is None:

@@ -37,8 +37,8 @@ def run_agent(settings: AgentSettings) -> int:
     """Serve until drained, refused or given up; call from the main thread.
 
     SIGTERM and SIGINT hand back what runs (after `drain_seconds`) and end within `leave_seconds`; a second signal
-    ends at once. Returns the exit code: 0 when the server drained us, 2 when it
-    is unfit for the search, 128 + signal after a signal.
+    ends at once. Returns the exit code: 0 when the server drained us, 2 when we are
+    unfit for the search, 128 + signal after a signal.
     """
     if settings.parent_pid is not None:
         lifetime.end_with_parent(settings.parent_pid)

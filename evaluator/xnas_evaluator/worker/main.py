@@ -86,7 +86,7 @@ class _Prepared:
     device: str
 
 
-def _prepare(settings: Settings, work: pipe.Configure) -> _Prepared | Exception:
+def _prepare(settings: Settings, work: pipe.Configure) -> _Prepared | UnfitError:
     """Read the spec and import what its tasks need; an error is kept for the tasks, which end with it."""
     try:
         spec = ArchitectureSearchSpec.model_validate_json(json.dumps(work.config.spec))
@@ -96,7 +96,7 @@ def _prepare(settings: Settings, work: pipe.Configure) -> _Prepared | Exception:
         return _Prepared(spec, _device(settings.device))
     except ValidationError as error:
         return UnfitError(f"this evaluator cannot read the search's spec; update it ({explain_validation(error)})")
-    except XnasError as error:
+    except UnfitError as error:
         return error
     except Exception as error:  # noqa: BLE001  (importing can raise anything; tasks report it)
         return UnfitError(f"this evaluator's libraries cannot be used ({type(error).__name__}: {error})")
